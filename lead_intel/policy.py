@@ -1,0 +1,229 @@
+"""What a business person may change: `data/policy/*.yml`, read into typed, dated, frozen models.
+
+The JSON Schemas beside the files are written from these models (`python -m lead_intel.policy`), so editors
+complete and check them. Nothing here decides; stages ask.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lead_intel.errors import SetupError, UsageError
+
+Profile = Literal["strict", "lenient"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Dated(_Strict):
+    effective: date = Field(description="the day from which this file holds")
+
+
+class ConsentSource(_Strict):
+    """One word that suppliers may write in `consent_source`; a trailing `*` matches any ending."""
+
+    source: str
+    channel: str = Field(description="how consent was given: web, phone, paper, event, partner, certificate")
+
+
+class SupplierConsent(_Strict):
+    """What differs for one supplier."""
+
+    sources: tuple[ConsentSource, ...] = ()
+    column_aliases: dict[str, str] = Field(default_factory=dict, description="header -> our column")
+
+
+class Consent(_Dated):
+    """consent.yml: the vocabulary, and the evidence that each profile asks for before a contact."""
+
+    sources: tuple[ConsentSource, ...]
+    evidence: dict[Profile, tuple[str, ...]] = Field(
+        description="columns that must be given; `a|b` means one of them"
+    )
+    max_age_days: dict[Profile, int] = Field(description="consent older than this is held")
+    suppliers: dict[str, SupplierConsent] = Field(default_factory=dict)
+
+
+class Columns(_Dated):
+    """columns.yml: other names under which lists carry our columns."""
+
+    aliases: dict[str, tuple[str, ...]]
+
+
+class VendorLimits(_Strict):
+    """How one vendor may be called, and what a call costs."""
+
+    price_usd: Decimal = Field(ge=0)
+    deadline_seconds: float = Field(gt=0, le=30)
+    per_second: float = Field(gt=0)
+    concurrency: int = Field(gt=0, le=1000)
+    attempts: int = Field(ge=1, le=6, description="calls for one answer, retries of safe failures included")
+    cache_days: int = Field(ge=0)
+
+
+class Vendors(_Dated):
+    """vendors.yml: price, pace, deadline and cache of every paid vendor; which of them enrich."""
+
+    vendors: dict[str, VendorLimits]
+    enrichment: tuple[str, ...] = Field(description="enrichment vendors in order of trust, best first")
+
+
+class Budgets(_Dated):
+    """budgets.yml: caps in US dollars; reaching one parks the upload."""
+
+    per_day: Decimal = Field(ge=0)
+    per_upload: Decimal = Field(ge=0)
+    per_vendor: dict[str, Decimal] = Field(default_factory=dict, description="a month's cap for one vendor")
+
+
+class Dnc(_Dated):
+    """dnc.yml: freshness, the vendor's codes, and what a line type means for a contact."""
+
+    fresh_days: int = Field(ge=1, le=31, description="16 CFR 310.4(b)(3)(iv): 31 days, from the version's date")
+    vendor_answer_days: int = Field(ge=0)
+    vendor_codes: dict[str, Literal["send", "hold", "block"]] = Field(description="unknown codes block")
+    line_types: dict[str, Literal["send", "hold", "block"]]
+    regions: tuple[str, ...] = Field(description="ISO-2 regions that may be contacted; others hold")
+
+
+class Sampling(_Dated):
+    """sampling.yml: how the sample is drawn."""
+
+    key_version: str
+    minimum_per_stratum: int = Field(ge=0)
+
+
+class Persona(_Strict):
+    """One audience: who belongs to it, what is sent."""
+
+    description: str
+    audience_key: str = Field(pattern=r"^[a-z][a-z0-9_]{2,60}$", description="the boolean trait in Segment")
+    where: str = Field(description="a condition over the lead's fields (see docs/personas.md)")
+    score: dict[str, str] = Field(description="part -> expression; the score is their sum")
+    minimum_score: float = 0
+    maximum_size: int | None = Field(default=None, ge=1)
+    traits: tuple[str, ...]
+    template: str | None = Field(default=None, description="the Engage template or journey that it feeds")
+
+
+class Personas(_Dated):
+    """personas.yml."""
+
+    personas: dict[str, Persona]
+
+
+class Activation(_Dated):
+    """activation.yml: who approves, and how fast Segment is fed."""
+
+    second_person: bool = Field(description="true: whoever chose the sample may not approve")
+    batch_events: int = Field(ge=1, le=2500)
+    batch_bytes: int = Field(ge=1000, le=500_000)
+    event_bytes: int = Field(ge=1000, le=32_000)
+    events_per_second: int = Field(ge=1, le=1000)
+    attempts: int = Field(ge=1, le=10)
+    resync_days: int = Field(ge=1, description="activated uploads younger than this are re-synced")
+
+
+class Guardrails(_Dated):
+    """guardrails.yml: thresholds, and which unverifiable guardrails are accepted where."""
+
+    accept_unverifiable: dict[Literal["embedded", "production"], dict[int, str]] = Field(
+        description="guardrail number -> why that is acceptable there"
+    )
+    enrichment_sla_seconds: float
+    unknown_carrier_share: float = Field(ge=0, le=1)
+    replication_lag_seconds: int
+
+
+class StageTarget(_Strict):
+    """The target of one stage."""
+
+    target_seconds: float = Field(gt=0)
+    rows: int = Field(gt=0, description="for a list of this many rows")
+
+
+class Sla(_Dated):
+    """sla.yml: the target per stage; actual times are stored beside each upload."""
+
+    stages: dict[Literal["validation", "lookup", "dnc", "enrichment", "activation"], StageTarget]
+
+
+class Policy(_Strict):
+    """All policy files together."""
+
+    consent: Consent
+    columns: Columns
+    vendors: Vendors
+    budgets: Budgets
+    dnc: Dnc
+    sampling: Sampling
+    personas: Personas
+    activation: Activation
+    guardrails: Guardrails
+    sla: Sla
+
+    def limits_of(self, vendor: str) -> VendorLimits:
+        """Limits of `vendor`, or UsageError when policy does not know it."""
+        if vendor not in self.vendors.vendors:
+            raise UsageError("vendor_unknown", f"No vendor {vendor!r} in vendors.yml.")
+        return self.vendors.vendors[vendor]
+
+
+def load_policy(folder: Path) -> Policy:
+    """Read and check every policy file in `folder`.
+
+    Raises:
+        SetupError: naming the file, the place in it and what is wrong.
+    """
+    values: dict[str, Any] = {}
+    for name, model in _files().items():
+        path = folder / f"{name}.yml"
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values[name] = model.model_validate(content)
+        except OSError:
+            raise SetupError(
+                "policy_missing", f"Policy file {path.name} cannot be read.", f"Expected in {folder}."
+            ) from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" line {mark.line + 1}" if mark else ""
+            raise SetupError("policy_invalid", f"{path.name}{where} is not YAML.", "Mend it and try again.") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise SetupError(
+                "policy_invalid", f"{path.name}: {place}: {first['msg']}.", "Its JSON Schema lies in schema/."
+            ) from None
+    return Policy(**values)
+
+
+def _files() -> dict[str, type[BaseModel]]:
+    return {
+        name: info.annotation
+        for name, info in Policy.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
+
+
+def write_schemas(folder: Path) -> None:
+    """Write the JSON Schema of each policy file to `folder`/schema."""
+    target = folder / "schema"
+    target.mkdir(exist_ok=True)
+    for name, model in _files().items():
+        text = json.dumps(model.model_json_schema(), indent=2, sort_keys=True)
+        (target / f"{name}.schema.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas(Path(sys.argv[1]))

@@ -1,0 +1,95 @@
+"""Environment -> typed settings, read lazily. The only reader of the environment in the product.
+
+Every name here is documented in `.env.example` (a test holds the two together). The embedded default
+fills them from what `local` started; production sets them in the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lead_intel.errors import SetupError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """All settings. Required ones have no default; `load_settings` names what is missing."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    lead_intel_home: Path = Field(default=REPOSITORY / ".lead-intel", description="where all local state lives")
+    lead_intel_environment: Literal["embedded", "production"] = Field(
+        default="production",
+        description="which entry of data/policy/guardrails.yml applies; `lead-intel` sets `embedded`",
+    )
+    lead_intel_policy_dir: Path = Field(default=REPOSITORY / "data" / "policy", description="the dated policy files")
+    lead_intel_identity_key: SecretStr = Field(description="key of the sample order and of suppression digests")
+
+    database_url: SecretStr = Field(description="PostgreSQL 15 to 18: the system of record")
+    dagster_pg_url: SecretStr | None = Field(default=None, description="Dagster's storage")
+    lead_intel_replica_url: SecretStr | None = Field(default=None, description="a read replica, for guardrail 10")
+
+    supabase_url: str = Field(description="Storage and Realtime")
+    supabase_service_key: SecretStr = Field(description="service-role key of the Supabase project")
+    lead_intel_bucket: str = Field(default="lead-uploads", description="the storage bucket that receives lists")
+
+    twilio_account_sid: str = Field(description="account of the Lookup calls")
+    twilio_auth_token: SecretStr = Field(description="its token")
+    twilio_lookup_url: str = "https://lookups.twilio.com"
+
+    dncscrub_url: str = "https://www.dncscrub.com"
+    dncscrub_login_id: SecretStr = Field(description="loginId of the DNC vendor")
+
+    people_data_labs_url: str = "https://api.peopledatalabs.com"
+    people_data_labs_api_key: SecretStr = Field(description="X-Api-Key of People Data Labs")
+    zerobounce_url: str = "https://api.zerobounce.net"
+    zerobounce_api_key: SecretStr = Field(description="api_key of ZeroBounce")
+    trestle_url: str = "https://api.trestleiq.com"
+    trestle_api_key: SecretStr = Field(description="x-api-key of Trestle")
+
+    segment_tracking_url: str = "https://api.segment.io"
+    segment_write_key: SecretStr = Field(description="write key of the source that receives leads")
+    segment_public_url: str = "https://api.segmentapis.com"
+    segment_public_token: SecretStr | None = Field(default=None, description="Public API token, for guardrails 7, 8")
+    segment_source_id: str | None = Field(default=None, description="id of the source that owns the write key")
+    segment_profile_url: str = "https://profiles.segment.com"
+    segment_profile_token: SecretStr | None = Field(default=None, description="Profile API token, for canaries")
+    segment_space_id: str | None = Field(default=None, description="Unify space")
+
+    @property
+    def frames_dir(self) -> Path:
+        """Where frames rest between stages, as Parquet."""
+        return self.lead_intel_home / "frames"
+
+    @property
+    def dagster_storage_url(self) -> str:
+        """Dagster's storage: its own URL, else the schema `dagster` of the system of record."""
+        if self.dagster_pg_url is not None:
+            return self.dagster_pg_url.get_secret_value()
+        url = self.database_url.get_secret_value()
+        scheme, rest = url.split("://", 1)
+        joiner = "&" if "?" in rest else "?"
+        return f"{scheme.split('+')[0]}+psycopg2://{rest}{joiner}options={quote('-csearch_path=dagster')}"
+
+
+def load_settings() -> Settings:
+    """The process environment as settings.
+
+    Raises:
+        SetupError: naming every setting that is missing or unusable.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # pydantic-settings fills the fields from the environment
+    except ValidationError as error:
+        bad = sorted({str(e["loc"][0]).upper() for e in error.errors() if e["loc"]})
+        raise SetupError(
+            "setting_missing",
+            f"Missing or unusable in the environment: {', '.join(bad)}.",
+            "Each is explained under its name in .env.example; `lead-intel env` prints the embedded default's.",
+        ) from None

@@ -1,0 +1,57 @@
+"""The upload: its key, its states and its partition.
+
+Pure except for the Dagster partition definition, which is only a name. Rows about uploads live in
+`record.ingestions`.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import datetime
+from enum import StrEnum
+
+import dagster as dg
+
+from lead_intel.errors import UsageError
+
+UPLOADS = dg.DynamicPartitionsDefinition(name="uploads")
+"""One partition per upload. Keys are generated here and never deleted."""
+
+_KEY = re.compile(r"upl_[0-9]{8}_[0-9a-z]{10}")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+STAGES = ("validation", "lookup", "dnc", "enrichment", "activation")
+"""Stage keys, in the order in which a lead walks through them."""
+
+
+class State(StrEnum):
+    """States of an upload, as every surface shows them."""
+
+    RECEIVED = "received"
+    SCREENING = "screening"
+    SCREENED = "screened"
+    ENRICHING = "enriching"
+    PLANNED = "planned"
+    AWAITING_APPROVAL = "awaiting_approval"
+    ACTIVATING = "activating"
+    ACTIVATED = "activated"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+def new_upload_key(received_at: datetime) -> str:
+    """A key that names no person and no file: `upl_<UTC date>_<ten random letters>`."""
+    tail = "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    return f"upl_{received_at:%Y%m%d}_{tail}"
+
+
+def checked_upload_key(key: str) -> str:
+    """Return `key`, or raise UsageError when it is not of the form we generate."""
+    if not _KEY.fullmatch(key):
+        raise UsageError(
+            "upload_unknown", f"{key!r} is not an upload.", "`lead-intel uploads` lists the uploads."
+        )
+    return key
