@@ -47,9 +47,7 @@ class Consent(_Dated):
     """consent.yml: the vocabulary, and the evidence that each profile asks for before a contact."""
 
     sources: tuple[ConsentSource, ...]
-    evidence: dict[Profile, tuple[str, ...]] = Field(
-        description="columns that must be given; `a|b` means one of them"
-    )
+    evidence: dict[Profile, tuple[str, ...]] = Field(description="columns that must be given; `a|b` means one of them")
     max_age_days: dict[Profile, int] = Field(description="consent older than this is held")
     suppliers: dict[str, SupplierConsent] = Field(default_factory=dict)
 

@@ -93,3 +93,25 @@ def load_settings() -> Settings:
             f"Missing or unusable in the environment: {', '.join(bad)}.",
             "Each is explained under its name in .env.example; `lead-intel env` prints the embedded default's.",
         ) from None
+
+
+class _Home(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    lead_intel_home: Path = REPOSITORY / ".lead-intel"
+
+
+def home() -> Path:
+    """Where local state lives, for callers that start the surroundings before the other settings exist."""
+    return _Home().lead_intel_home.resolve()
+
+
+class _PolicyFolder(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    lead_intel_policy_dir: Path = REPOSITORY / "data" / "policy"
+
+
+def policy_folder() -> Path:
+    """Where the policy files lie, for callers that need nothing else."""
+    return _PolicyFolder().lead_intel_policy_dir

@@ -80,7 +80,7 @@ def stage_of(
     with connected(settings) as connection:
         at_work = StageAtWork(upload, stage, context.run_id, settings, policy, connection)
         try:
-            _take(at_work, state)
+            _take(at_work, context.instance, state)
             with _heartbeat(at_work):
                 at_work.stop_if_asked()
                 yield at_work
@@ -92,8 +92,10 @@ def stage_of(
             ingestions.add_stage_seconds(connection, upload, stage, time.monotonic() - started)
 
 
-def _take(at_work: StageAtWork, state: State) -> None:
-    if not ingestions.hold_for_run(at_work.connection, at_work.upload, at_work.run_id, STALE_SECONDS):
+def _take(at_work: StageAtWork, instance: dg.DagsterInstance, state: State) -> None:
+    holder = at_work.ingestion.run_id
+    stale = 0.0 if _has_ended(instance, holder) else STALE_SECONDS
+    if not ingestions.hold_for_run(at_work.connection, at_work.upload, at_work.run_id, stale):
         raise TransientError(
             "already_running",
             f"Another run works on {at_work.upload}.",
@@ -103,6 +105,13 @@ def _take(at_work: StageAtWork, state: State) -> None:
         ingestions.set_state(at_work.connection, at_work.upload, state)
     else:
         at_work.stop.set()
+
+
+def _has_ended(instance: dg.DagsterInstance, run_id: str | None) -> bool:
+    if run_id is None:
+        return True
+    run = instance.get_run_by_id(run_id)
+    return run is None or run.is_finished
 
 
 @contextmanager
@@ -148,9 +157,7 @@ def state_for(error: LeadIntelError) -> State | None:
 def _park(connection: psycopg.Connection, upload: str, error: LeadIntelError) -> None:
     state = state_for(error)
     if state is not None:
-        ingestions.set_state(
-            connection, upload, state, reason=error.code, message=error.message, remedy=error.remedy
-        )
+        ingestions.set_state(connection, upload, state, reason=error.code, message=error.message, remedy=error.remedy)
 
 
 def _failure(error: LeadIntelError) -> dg.Failure:

@@ -51,7 +51,5 @@ def new_upload_key(received_at: datetime) -> str:
 def checked_upload_key(key: str) -> str:
     """Return `key`, or raise UsageError when it is not of the form we generate."""
     if not _KEY.fullmatch(key):
-        raise UsageError(
-            "upload_unknown", f"{key!r} is not an upload.", "`lead-intel uploads` lists the uploads."
-        )
+        raise UsageError("upload_unknown", f"{key!r} is not an upload.", "`lead-intel uploads` lists the uploads.")
     return key

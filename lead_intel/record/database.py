@@ -73,8 +73,7 @@ def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[s
         )
         connection.execute("create schema if not exists dagster")
         known = {
-            row[0]
-            for row in connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
+            row[0] for row in connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
         }
         for path in sorted(folder.glob("*.sql")):
             version, _, name = path.stem.partition("_")

@@ -25,6 +25,7 @@ class Ingestion:
     upload: str
     supplier: str
     profile: str
+    profile_screened: str | None
     sha256: str
     state: State
     state_reason: str | None
@@ -86,9 +87,7 @@ class Accepted:
 _COLUMNS = ", ".join(Ingestion.__slots__)
 
 
-def accept(
-    connection: psycopg.Connection, stored: StoredObject, supplier: str, profile: str = "strict"
-) -> Accepted:
+def accept(connection: psycopg.Connection, stored: StoredObject, supplier: str, profile: str = "strict") -> Accepted:
     """Make the upload of `stored`, or find it: the same bytes from the same supplier are the same upload.
 
     The profile of an existing upload is left alone (`set_profile` changes it).
@@ -140,6 +139,58 @@ def object_seen(connection: psycopg.Connection, bucket: str, object_path: str, o
     return row is not None
 
 
+def objects_listed(connection: psycopg.Connection, bucket: str) -> set[tuple[str, datetime]]:
+    """(path, updated_at) of every object version that a sweep has handled."""
+    rows = connection.execute(
+        "select object_path, listed_at from lead_intel.bucket_objects where bucket = %s and listed_at is not null",
+        (bucket,),
+    ).fetchall()
+    return {(str(path), listed) for path, listed in rows}
+
+
+def mark_object_listed(
+    connection: psycopg.Connection, bucket: str, object_path: str, object_version: str, listed_at: datetime
+) -> None:
+    """Remember that a sweep has handled this object version (one without an upload is one we cannot take)."""
+    connection.execute(
+        "insert into lead_intel.bucket_objects (bucket, object_path, object_version, listed_at) "
+        "values (%s, %s, %s, %s) on conflict (bucket, object_path, object_version) "
+        "do update set listed_at = excluded.listed_at",
+        (bucket, object_path, object_version, listed_at),
+    )
+
+
+def waiting_for_launch(connection: psycopg.Connection, older_than_seconds: float) -> list[str]:
+    """Uploads that were accepted and that nobody has started to screen."""
+    rows = connection.execute(
+        "select upload from lead_intel.lead_ingestions where state = 'received' and run_id is null "
+        "and created_at < now() - make_interval(secs => %s) order by created_at limit 50",
+        (older_than_seconds,),
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def silent(connection: psycopg.Connection, older_than_seconds: float) -> list[tuple[str, str]]:
+    """(upload, run) of uploads that are shown as at work but whose heartbeat has stopped."""
+    rows = connection.execute(
+        "select upload, coalesce(run_id, '') from lead_intel.lead_ingestions "
+        "where state in ('screening', 'enriching', 'activating') "
+        "and coalesce(heartbeat_at, updated_at) < now() - make_interval(secs => %s)",
+        (older_than_seconds,),
+    ).fetchall()
+    return [(str(upload), str(run)) for upload, run in rows]
+
+
+def due_for_resync(connection: psycopg.Connection, younger_than_days: int) -> list[str]:
+    """Activated uploads that are young enough to be kept in step."""
+    rows = connection.execute(
+        "select upload from lead_intel.lead_ingestions where state = 'activated' "
+        "and created_at > now() - make_interval(days => %s) order by created_at",
+        (younger_than_days,),
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def find(connection: psycopg.Connection, upload: str) -> Ingestion:
     """The upload's row. Raises UsageError when there is none."""
     checked_upload_key(upload)
@@ -156,7 +207,8 @@ def find(connection: psycopg.Connection, upload: str) -> Ingestion:
 def find_same_bytes(connection: psycopg.Connection, supplier: str, sha256: str) -> Ingestion | None:
     """The upload made of these bytes by this supplier, if any."""
     row = connection.execute(
-        "select upload from lead_intel.lead_ingestions where supplier = %s and sha256 = %s", (supplier, sha256)
+        "select upload from lead_intel.lead_ingestions where supplier = %s and sha256 = %s",
+        (supplier, sha256),
     ).fetchone()
     return None if row is None else find(connection, str(row[0]))
 
@@ -200,7 +252,15 @@ def set_state(
 def set_profile(connection: psycopg.Connection, upload: str, profile: str) -> None:
     """Choose the consent profile; the next screening uses it."""
     connection.execute(
-        "update lead_intel.lead_ingestions set profile = %s, updated_at = now() where upload = %s", (profile, upload)
+        "update lead_intel.lead_ingestions set profile = %s, updated_at = now() where upload = %s",
+        (profile, upload),
+    )
+
+
+def set_profile_screened(connection: psycopg.Connection, upload: str, profile: str) -> None:
+    """Remember under which profile the verdicts were given."""
+    connection.execute(
+        "update lead_intel.lead_ingestions set profile_screened = %s where upload = %s", (profile, upload)
     )
 
 
@@ -228,9 +288,7 @@ def set_mapping(connection: psycopg.Connection, upload: str, mapping: dict[str, 
     )
 
 
-def set_file_reading(
-    connection: psycopg.Connection, upload: str, file_no: int, reading: dict[str, str | None]
-) -> None:
+def set_file_reading(connection: psycopg.Connection, upload: str, file_no: int, reading: dict[str, str | None]) -> None:
     """Store how the file was read: format, encoding, delimiter, sheet."""
     connection.execute(
         "update lead_intel.upload_files set format = %s, encoding = %s, delimiter = %s, sheet = %s "
@@ -260,14 +318,16 @@ def set_row_balance(
 def request_stop(connection: psycopg.Connection, upload: str) -> None:
     """Ask whoever works on the upload to stop."""
     connection.execute(
-        "update lead_intel.lead_ingestions set stop_requested = true, updated_at = now() where upload = %s", (upload,)
+        "update lead_intel.lead_ingestions set stop_requested = true, updated_at = now() where upload = %s",
+        (upload,),
     )
 
 
 def clear_stop(connection: psycopg.Connection, upload: str) -> None:
     """Let the upload go on."""
     connection.execute(
-        "update lead_intel.lead_ingestions set stop_requested = false, updated_at = now() where upload = %s", (upload,)
+        "update lead_intel.lead_ingestions set stop_requested = false, updated_at = now() where upload = %s",
+        (upload,),
     )
 
 
@@ -291,9 +351,7 @@ def release_run(connection: psycopg.Connection, upload: str, run_id: str) -> Non
     )
 
 
-def beat(
-    connection: psycopg.Connection, upload: str, stage: str, done: int | None, total: int | None
-) -> bool:
+def beat(connection: psycopg.Connection, upload: str, stage: str, done: int | None, total: int | None) -> bool:
     """Record life and progress of the stage at work; returns whether a stop is asked for."""
     row = connection.execute(
         "update lead_intel.lead_ingestions set heartbeat_at = now(), stage = %s, stage_done = %s, stage_total = %s "

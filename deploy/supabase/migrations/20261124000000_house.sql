@@ -11,6 +11,7 @@ create table lead_intel.lead_ingestions (
     upload           text primary key check (upload ~ '^upl_[0-9]{8}_[0-9a-z]{10}$'),
     supplier         text not null,
     profile          text not null default 'strict' check (profile in ('strict', 'lenient')),
+    profile_screened text check (profile_screened in ('strict', 'lenient')),
     sha256           text not null,
     state            text not null default 'received' check (state in (
                          'received', 'screening', 'screened', 'enriching', 'planned', 'awaiting_approval',
@@ -38,6 +39,7 @@ create table lead_intel.lead_ingestions (
     unique (supplier, sha256)
 );
 comment on column lead_intel.lead_ingestions.sample_percent is 'chosen by a person; null until then';
+comment on column lead_intel.lead_ingestions.profile_screened is 'the profile under which the present verdicts were given';
 comment on column lead_intel.lead_ingestions.run_id is 'the Dagster run that holds this upload; its heartbeat is heartbeat_at';
 
 create table lead_intel.upload_files (
@@ -64,6 +66,8 @@ create table lead_intel.bucket_objects (
     object_path    text not null,
     object_version text not null,
     upload         text references lead_intel.lead_ingestions,
+    -- As listed by the bucket: lets a sweep skip what it knows without asking for each object's version.
+    listed_at      timestamptz,
     seen_at        timestamptz not null default now(),
     primary key (bucket, object_path, object_version)
 );

@@ -1,0 +1,36 @@
+"""The re-sync schedule: keeps activated audiences in step with suppressions, freshness and consent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from lead_intel.automation.jobs import resync
+from lead_intel.record import ingestions
+from lead_intel.surroundings import Surroundings
+
+
+@dg.schedule(
+    name="resync_activated",
+    job=resync,
+    cron_schedule="0 5 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every morning: screen activated uploads again and push additions, changes and removals.",
+)
+def resync_activated(
+    context: dg.ScheduleEvaluationContext, surroundings: Surroundings
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run per activated upload that policy still keeps in step."""
+    policy = surroundings.policy.activation
+    with surroundings.connected() as connection:
+        due = ingestions.due_for_resync(connection, policy.resync_days)
+    if not due:
+        yield dg.SkipReason(f"No activated upload younger than {policy.resync_days} days.")
+    tick = context.scheduled_execution_time.strftime("%Y%m%dT%H%M")
+    for upload in due:
+        yield dg.RunRequest(run_key=f"{upload}:{tick}", partition_key=upload, tags={"upload": upload})
+
+
+ALL = [resync_activated]

@@ -1,0 +1,191 @@
+"""Commands that move one upload: run, sample, plan, approve, activate, stop, resume."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lead_intel.cli.answers import answering, print_json, stdout
+from lead_intel.cli.house import desk, record
+from lead_intel.errors import UsageError
+from lead_intel.terminal import live_progress, say, summary
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from lead_intel.automation.journey import Desk
+
+
+class Profile(StrEnum):
+    """Consent profiles of data/policy/consent.yml."""
+
+    strict = "strict"
+    lenient = "lenient"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Supplier = Annotated[str, typer.Option(help="Who the list came from; the folder in the bucket.")]
+ChosenProfile = Annotated[Profile | None, typer.Option(help="Consent evidence asked for (default: strict).")]
+Upload = Annotated[str, typer.Argument(help="An upload; `lead-intel uploads` lists them.", metavar="UPLOAD")]
+Plan = Annotated[str, typer.Argument(help="A plan; `lead-intel plan` prints it.", metavar="PLAN")]
+
+DEFAULT_SUPPLIER = "default"
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    for command in (run, sample, plan, approve, activate, stop, resume):
+        app.command()(command)
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="A CSV or XLSX list.", metavar="FILE")],
+    supplier: Supplier = DEFAULT_SUPPLIER,
+    profile: ChosenProfile = None,
+    sample: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Percent of the sendable leads to enrich.")
+    ] = None,
+    activate: Annotated[bool, typer.Option("--activate", help="Approve the plan and push it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Everything in one go: upload, screen, enrich the sample, plan, and with --activate push to Segment."""
+    with answering(as_json=as_json):
+        if not file.is_file():
+            raise UsageError("file_unreadable", f"There is no file {file}.", "Name a CSV or XLSX file.")
+    with desk(as_json=as_json) as at:
+        from lead_intel.automation import journey
+        from lead_intel.record import ingestions
+
+        key = (supplier, journey.sha256_of(file))
+
+        def account_so_far() -> dict[str, Any] | None:
+            row = ingestions.find_same_bytes(at.connection, *key)
+            return None if row is None else _account(at.connection, row.upload)
+
+        with answering(as_json=as_json, account=account_so_far):
+            percent = None if sample is None else Decimal(str(sample))
+            by = getpass.getuser() if activate else None
+            with live_progress(at.settings, key):
+                upload = journey.run(at, file, supplier, profile, percent, activated_by=by)
+        _answer(at.connection, upload, as_json=as_json)
+
+
+def sample(
+    upload: Upload,
+    percent: Annotated[float, typer.Argument(min=0, max=100, help="Percent of the sendable leads.")],
+    as_json: Json = False,
+) -> None:
+    """Choose the sample that will be enriched; `plan` then does it."""
+    from lead_intel.automation import journey
+
+    with _moving(upload, as_json=as_json) as at:
+        journey.choose_sample(at, upload, Decimal(str(percent)))
+
+
+def plan(upload: Upload, as_json: Json = False) -> None:
+    """Enrich the chosen sample and plan the activation: a dry run, nothing is pushed."""
+    from lead_intel.automation import journey
+
+    with _moving(upload, as_json=as_json) as at:
+        journey.plan(at, upload)
+
+
+def approve(
+    plan: Plan,
+    by: Annotated[str | None, typer.Option(help="Who approves (default: the user of this machine).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Approve a plan, so that it can be activated."""
+    from lead_intel.activation.approval import approve as approve_plan
+    from lead_intel.policy import load_policy
+    from lead_intel.record import plans
+
+    with record(as_json=as_json) as (settings, connection):
+        policy = load_policy(settings.lead_intel_policy_dir).activation
+        approve_plan(connection, plan, by or getpass.getuser(), policy)
+        _answer(connection, plans.find(connection, plan).upload, as_json=as_json)
+
+
+def activate(plan: Plan, as_json: Json = False) -> None:
+    """Push an approved plan to Segment (approves it first where policy lets one person do both)."""
+    from lead_intel.automation import journey
+    from lead_intel.record import plans
+
+    with desk(as_json=as_json) as at:
+        upload = plans.find(at.connection, plan).upload
+        with _moving_at(at, upload, as_json=as_json):
+            journey.activate(at, plan, getpass.getuser())
+        _answer(at.connection, upload, as_json=as_json)
+
+
+def stop(upload: Upload, as_json: Json = False) -> None:
+    """Park an upload within a second; `resume` goes on without paying again."""
+    from lead_intel.automation import journey
+
+    with record(as_json=as_json) as (_, connection):
+        journey.stop(connection, upload)
+        _answer(connection, upload, as_json=as_json)
+
+
+def resume(upload: Upload, as_json: Json = False) -> None:
+    """Go on with an upload that is paused, stopped or failed."""
+    from lead_intel.automation import journey
+
+    with _moving(upload, as_json=as_json) as at:
+        journey.resume(at, upload)
+
+
+@contextmanager
+def _moving(upload: str, *, as_json: bool) -> Iterator[Desk]:
+    """Make one move with live progress, and answer with the upload's account."""
+    from lead_intel.record import ingestions
+
+    with desk(as_json=as_json) as at:
+        ingestions.find(at.connection, upload)
+        with _moving_at(at, upload, as_json=as_json):
+            yield at
+        _answer(at.connection, upload, as_json=as_json)
+
+
+@contextmanager
+def _moving_at(at: Desk, upload: str, *, as_json: bool) -> Iterator[None]:
+    with (
+        answering(as_json=as_json, account=lambda: _account(at.connection, upload)),
+        live_progress(at.settings, upload),
+    ):
+        yield
+
+
+def _account(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
+    from lead_intel.record.account import account_of
+
+    return account_of(connection, upload)
+
+
+def _answer(connection: psycopg.Connection, upload: str, *, as_json: bool) -> None:
+    from lead_intel.record.account import breakout_of
+
+    account = _account(connection, upload)
+    if as_json:
+        print_json(account)
+    else:
+        stdout.print(summary(account, breakout_of(connection, upload)))
+        _say_what_is_next(account)
+    if account.get("messages", {}).get("failed"):
+        raise typer.Exit(1)
+
+
+def _say_what_is_next(account: dict[str, Any]) -> None:
+    upload = account["upload"]
+    match account["state"]:
+        case "screened":
+            say(f"Next: `lead-intel sample {upload} 25` and `lead-intel plan {upload}`.")
+        case "planned":
+            say(f"A dry run: nothing was pushed. Next: `lead-intel activate {account['plan']}`.")

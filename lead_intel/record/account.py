@@ -1,0 +1,107 @@
+"""The account of one upload: every figure that the CLI and the hub show, read from the tables. Computes sums only.
+
+The rules of counting: rows in the files = accepted + quarantined + duplicate; accepted = send + hold + block;
+send = sampled + not sampled; sampled = not planned + planned; planned = pushed + failed + pending. Parts of stages
+that have not run are absent, not zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from lead_intel.record import ingestions, outbox, plans, spend
+from lead_intel.record.ingestions import Ingestion
+
+_TOP_CARRIERS = 12
+
+
+def account_of(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
+    """The JSON object of `status` and `run`. Raises UsageError when there is no such upload."""
+    row = ingestions.find(connection, upload)
+    account: dict[str, Any] = {
+        "upload": upload,
+        "supplier": row.supplier,
+        "profile": row.profile,
+        "state": row.state.value,
+        "state_reason": row.state_reason,
+        "state_message": row.state_message,
+        "state_remedy": row.state_remedy,
+    }
+    if row.rows_file is not None:
+        account |= _rows(connection, row)
+    verdicts = _counts(
+        connection,
+        "select verdict, count(*) from lead_intel.dnc_verdicts where upload = %s group by 1 order by 1 desc",
+        upload,
+    )
+    if verdicts:
+        account["verdicts"] = {name: verdicts.get(name, 0) for name in ("send", "hold", "block")}
+        account["reasons"] = _counts(
+            connection,
+            "select reason, count(*) from lead_intel.dnc_verdicts, unnest(reasons) reason "
+            "where upload = %s group by 1 order by 2 desc, 1",
+            upload,
+        )
+    if row.sample_percent is not None:
+        account["sample"] = {
+            "percent": float(row.sample_percent),
+            "leads": _one(connection, "select count(*) from lead_intel.lead_samples where upload = %s", upload),
+        }
+    account["spend"] = spend.spend_of_upload(connection, upload)
+    account |= _activation(connection, upload)
+    if row.stage_seconds:
+        account["seconds"] = row.stage_seconds
+    return account
+
+
+def _rows(connection: psycopg.Connection, row: Ingestion) -> dict[str, Any]:
+    # A row counts once, under its first code, so that the codes sum to the quarantined rows.
+    codes = _counts(
+        connection,
+        "select codes[1], count(*) from lead_intel.quarantined_rows where upload = %s group by 1 order by 2 desc, 1",
+        row.upload,
+    )
+    return {
+        "rows": {
+            "file": row.rows_file,
+            "accepted": row.rows_accepted,
+            "quarantined": row.rows_quarantined,
+            "duplicate": row.rows_duplicate,
+        },
+        "quarantine": codes,
+    }
+
+
+def _activation(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
+    newest = plans.newest_or_none(connection, upload)
+    if newest is None:
+        return {}
+    return {
+        "plan": newest.plan,
+        "personas": newest.personas,
+        "activation": outbox.lead_counts(connection, upload),
+        "messages": outbox.message_counts(connection, upload),
+    }
+
+
+def breakout_of(connection: psycopg.Connection, upload: str) -> list[tuple[str, str, int, float]]:
+    """The largest rows of the carrier breakout: carrier, line type, numbers, share."""
+    return [
+        (str(carrier), str(line_type), int(numbers), float(share))
+        for carrier, line_type, numbers, share in connection.execute(
+            "select carrier, line_type, numbers, share from lead_intel.carrier_breakouts where upload = %s "
+            "order by numbers desc, carrier, line_type limit %s",
+            (upload, _TOP_CARRIERS),
+        ).fetchall()
+    ]
+
+
+def _counts(connection: psycopg.Connection, query: str, upload: str) -> dict[str, int]:
+    return {str(name): int(n) for name, n in connection.execute(query, (upload,)).fetchall()}  # type: ignore[arg-type]
+
+
+def _one(connection: psycopg.Connection, query: str, upload: str) -> int:
+    row = connection.execute(query, (upload,)).fetchone()  # type: ignore[arg-type]
+    return int(row[0]) if row else 0

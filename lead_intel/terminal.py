@@ -1,0 +1,182 @@
+"""What a person sees in the terminal: live progress on stderr, and the summary of one upload. Decides nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from lead_intel.errors import LeadIntelError
+from lead_intel.record import ingestions
+from lead_intel.record.database import connected
+from lead_intel.settings import Settings
+from lead_intel.uploads import STAGES
+
+_LOOK_SECONDS = 0.25
+_LABELS = {
+    "validation": "File validation",
+    "lookup": "Twilio Lookup",
+    "dnc": "DNC compliance",
+    "enrichment": "Enrichment of the sample",
+    "activation": "Segmentation push",
+}
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def say(sentence: str) -> None:
+    """One sentence for the person, beside the progress."""
+    stderr.print(sentence, style="cyan")
+
+
+def say_error(error: LeadIntelError) -> None:
+    """The error, and what to do, in two lines."""
+    stderr.print(f"{error.code}: {error.message}", style="bold red", markup=False)
+    if error.remedy:
+        stderr.print(f"What to do: {error.remedy}", markup=False)
+
+
+@contextmanager
+def live_progress(settings: Settings, supplier_and_sha: tuple[str, str] | str) -> Iterator[None]:
+    """Show the stages of one upload while the body works: bars on a terminal, one line a stage elsewhere."""
+    ended = threading.Event()
+    watcher = threading.Thread(
+        target=_watch_bars if stderr.is_terminal else _watch_lines,
+        args=(settings, supplier_and_sha, ended),
+        daemon=True,
+        name="progress",
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join(timeout=3)
+
+
+def _rows(settings: Settings, which: tuple[str, str] | str, ended: threading.Event) -> Iterator[ingestions.Ingestion]:
+    """The upload's row, again and again, until the work ends (and once more then)."""
+    with connected(settings) as connection:
+        while True:
+            last = ended.is_set()
+            row = _find(connection, which)
+            if row is not None:
+                yield row
+            if last:
+                return
+            ended.wait(_LOOK_SECONDS)
+
+
+def _find(connection: psycopg.Connection, which: tuple[str, str] | str) -> ingestions.Ingestion | None:
+    if isinstance(which, str):
+        return ingestions.find(connection, which)
+    return ingestions.find_same_bytes(connection, *which)
+
+
+def _watch_bars(settings: Settings, which: tuple[str, str] | str, ended: threading.Event) -> None:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+        for row in _rows(settings, which, ended):
+            if row.stage is None or row.heartbeat_at is None:
+                continue
+            if row.stage not in tasks:
+                tasks[row.stage] = progress.add_task(_LABELS[row.stage], total=row.stage_total)
+            for stage, task in tasks.items():
+                if stage == row.stage:
+                    progress.update(task, total=row.stage_total, completed=row.stage_done or 0)
+                elif not progress.tasks[task].finished:
+                    total = progress.tasks[task].total or 1
+                    progress.update(task, total=total, completed=total)
+
+
+def _watch_lines(settings: Settings, which: tuple[str, str] | str, ended: threading.Event) -> None:
+    shown: set[str] = set()
+    began = time.monotonic()
+    for row in _rows(settings, which, ended):
+        at = f"[{time.monotonic() - began:5.1f}s]"
+        for stage in STAGES:
+            reached = row.stage == stage or stage in row.stage_seconds
+            if reached and stage not in shown:
+                shown.add(stage)
+                stderr.print(f"{at} {_LABELS[stage]} ...", markup=False)
+
+
+def summary(account: Mapping[str, Any], breakout: list[tuple[str, str, int, float]]) -> Table:
+    """The account of one upload as one table: what a person wants to know, in the order of the stages."""
+    table = Table(title=f"{account['upload']}: {_state(account)}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    rows = account.get("rows")
+    if rows:
+        table.add_row(
+            "Rows",
+            f"{rows['file']:,} in the file = {rows['accepted']:,} accepted + {rows['quarantined']:,} quarantined "
+            f"+ {rows['duplicate']:,} duplicate",
+        )
+    _counts(table, "Quarantined", account.get("quarantine"))
+    if breakout:
+        table.add_row(
+            "Carriers",
+            "\n".join(f"{carrier}, {kind}: {n:,} ({share:.1%})" for carrier, kind, n, share in breakout),
+        )
+    _counts(table, "Verdicts", account.get("verdicts"))
+    _counts(table, "Reasons", account.get("reasons"))
+    sample = account.get("sample")
+    if sample:
+        table.add_row("Sample", f"{sample['percent']} % = {sample['leads']:,} leads")
+    spend = account.get("spend")
+    if spend:
+        parts = ", ".join(f"{vendor} ${cost}" for vendor, cost in spend["by_vendor"].items())
+        table.add_row(
+            "Spend",
+            f"${spend['settled']} settled, ${spend['reserved']} reserved" + (f"\n{parts}" if parts else ""),
+        )
+    _counts(table, "Personas", account.get("personas"))
+    activation, messages = account.get("activation"), account.get("messages")
+    if activation:
+        table.add_row(
+            "Activation",
+            f"{activation['planned']:,} leads planned: {activation['pushed']:,} pushed, "
+            f"{activation['failed']:,} failed, {activation['pending']:,} pending",
+        )
+    if messages:
+        table.add_row(
+            "Messages",
+            f"{messages['planned']:,} planned: {messages['sent']:,} sent, {messages['failed']:,} failed",
+        )
+    seconds = account.get("seconds")
+    if seconds:
+        table.add_row("Seconds", ", ".join(f"{stage} {took}" for stage, took in seconds.items()))
+    return table
+
+
+def _state(account: Mapping[str, Any]) -> str:
+    reason = account.get("state_reason")
+    return f"{account['state']} ({reason})" if reason else str(account["state"])
+
+
+def _counts(table: Table, label: str, counts: Mapping[str, int] | None) -> None:
+    if counts:
+        table.add_row(label, ", ".join(f"{name} {count:,}" for name, count in counts.items()))
