@@ -67,6 +67,9 @@ class VendorLimits(_Strict):
     concurrency: int = Field(gt=0, le=1000)
     attempts: int = Field(ge=1, le=6, description="calls for one answer, retries of safe failures included")
     cache_days: int = Field(ge=0)
+    patience_seconds: float = Field(
+        default=0, ge=0, le=600, description="how long past the deadline a rate-limited question may wait its turn"
+    )
 
 
 class Vendors(_Dated):

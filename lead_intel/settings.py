@@ -33,6 +33,9 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = Field(description="PostgreSQL 15 to 18: the system of record")
     dagster_pg_url: SecretStr | None = Field(default=None, description="Dagster's storage")
+    lead_intel_dagster_url: str | None = Field(
+        default=None, description="Dagster's web UI (with its path prefix), which the gateway shows under /dagster"
+    )
     lead_intel_replica_url: SecretStr | None = Field(default=None, description="a read replica, for guardrail 10")
 
     supabase_url: str = Field(description="Storage and Realtime")
@@ -72,10 +75,14 @@ class Settings(BaseSettings):
         """Dagster's storage: its own URL, else the schema `dagster` of the system of record."""
         if self.dagster_pg_url is not None:
             return self.dagster_pg_url.get_secret_value()
-        url = self.database_url.get_secret_value()
-        scheme, rest = url.split("://", 1)
-        joiner = "&" if "?" in rest else "?"
-        return f"{scheme.split('+')[0]}+psycopg2://{rest}{joiner}options={quote('-csearch_path=dagster')}"
+        return dagster_storage_in(self.database_url.get_secret_value())
+
+
+def dagster_storage_in(database_url: str) -> str:
+    """The schema `dagster` of a database, as the URL that Dagster's SQLAlchemy wants (driver named)."""
+    _, _, rest = database_url.partition("://")
+    joiner = "&" if "?" in rest else "?"
+    return f"postgresql+psycopg2://{rest}{joiner}options={quote('-csearch_path=dagster')}"
 
 
 def load_settings() -> Settings:
@@ -85,7 +92,7 @@ def load_settings() -> Settings:
         SetupError: naming every setting that is missing or unusable.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # pydantic-settings fills the fields from the environment
+        return Settings()  # pydantic-settings fills the fields from the environment
     except ValidationError as error:
         bad = sorted({str(e["loc"][0]).upper() for e in error.errors() if e["loc"]})
         raise SetupError(

@@ -24,7 +24,7 @@ from lead_intel.errors import (
     TransientError,
 )
 from lead_intel.policy import Policy
-from lead_intel.record import ingestions
+from lead_intel.record import channel, ingestions
 from lead_intel.record.database import connected
 from lead_intel.settings import Settings
 from lead_intel.surroundings import Surroundings
@@ -116,27 +116,52 @@ def _has_ended(instance: dg.DagsterInstance, run_id: str | None) -> bool:
 
 @contextmanager
 def _heartbeat(at_work: StageAtWork) -> Iterator[None]:
+    """Record life, look for a stop, and announce progress, each in a thread of its own while the body works.
+
+    Two threads, because a channel that hangs must not keep a stop from being seen.
+    """
     ended = threading.Event()
-
-    def beat_until_ended() -> None:
-        try:
-            with connected(at_work.settings) as connection:
-                while True:
-                    if ingestions.beat(connection, at_work.upload, at_work.stage, at_work.done, at_work.total):
-                        at_work.stop.set()
-                    if ended.wait(BEAT_SECONDS):
-                        return
-        except (psycopg.Error, TransientError):
-            # The body meets the same database and reports it; a missed beat alone must not stop the work.
-            return
-
-    thread = threading.Thread(target=beat_until_ended, name=f"heartbeat-{at_work.stage}", daemon=True)
-    thread.start()
+    threads = [
+        threading.Thread(target=loop, args=(at_work, ended), name=f"{name}-{at_work.stage}", daemon=True)
+        for name, loop in (("heartbeat", _beat_until), ("announce", _announce_until))
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join(timeout=5)
+        for thread in threads:
+            thread.join(timeout=5)
+
+
+def _beat_until(at_work: StageAtWork, ended: threading.Event) -> None:
+    try:
+        with connected(at_work.settings) as connection:
+            while True:
+                if ingestions.beat(connection, at_work.upload, at_work.stage, at_work.done, at_work.total):
+                    at_work.stop.set()
+                if ended.wait(BEAT_SECONDS):
+                    return
+    except (psycopg.Error, TransientError):
+        # The body meets the same database and reports it; a missed beat alone must not stop the work.
+        return
+
+
+def _announce_until(at_work: StageAtWork, ended: threading.Event) -> None:
+    announced: tuple[int | None, int | None] | None = None
+    while True:
+        last, progress = ended.is_set(), (at_work.done, at_work.total)
+        if progress != announced:
+            channel.publish(
+                at_work.settings,
+                "progress",
+                {"upload": at_work.upload, "stage": at_work.stage, "done": at_work.done, "total": at_work.total},
+            )
+            announced = progress
+        if last:
+            return
+        ended.wait(BEAT_SECONDS)
 
 
 def state_for(error: LeadIntelError) -> State | None:

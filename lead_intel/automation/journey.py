@@ -246,18 +246,15 @@ def _is_planned(desk: Desk, upload: str) -> bool:
 def _work(desk: Desk, job: str, upload: str) -> None:
     _wait_for_other(desk, upload)
     end = run_job(desk.instance, desk.definitions, job, upload)
-    row = ingestions.find(desk.connection, upload)
-    if not end.success and row.state in (*_AT_WORK, State.RECEIVED):
-        ingestions.set_state(
-            desk.connection,
-            upload,
-            State.FAILED,
-            reason="unforeseen",
-            message=f"The run ended unforeseen at {end.reason}.",
-            remedy=f"Dagster's run {end.run_id} has the details; `lead-intel resume {upload}` tries again.",
+    if not end.success:
+        ingestions.fail_if_at_work(desk.connection, upload, end.run_id)
+    error = error_of(ingestions.find(desk.connection, upload))
+    if error is None and not end.success:
+        error = LeadIntelError(
+            "unforeseen",
+            "The run ended in a way that no stage foresaw.",
+            f"Dagster's run {end.run_id} has the details.",
         )
-        row = ingestions.find(desk.connection, upload)
-    error = error_of(row)
     if error is not None:
         raise error
 

@@ -17,7 +17,6 @@ class RunEnd:
 
     run_id: str
     success: bool
-    reason: str
 
 
 def register_partition(instance: dg.DagsterInstance, upload: str) -> None:
@@ -35,12 +34,4 @@ def run_job(instance: dg.DagsterInstance, definitions: dg.Definitions, job: str,
         tags={"upload": upload},
         raise_on_error=False,
     )
-    return RunEnd(result.run_id, result.success, "" if result.success else _reason(result))
-
-
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            return f"{event.step_key}: {error.cls_name if error else 'failed'}"
-    return "the run did not start"
+    return RunEnd(result.run_id, result.success)

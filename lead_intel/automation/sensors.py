@@ -57,4 +57,19 @@ def interrupted_uploads(context: dg.SensorEvaluationContext, surroundings: Surro
     return dg.SkipReason(f"Interrupted: {', '.join(ended)}." if ended else "All heartbeats are fresh.")
 
 
-ALL = [lists_in_bucket, interrupted_uploads]
+@dg.run_failure_sensor(
+    name="failed_uploads",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=5,
+    description="Shows an upload as failed when its run ended in a way that no stage foresaw.",
+)
+def failed_uploads(context: dg.RunFailureSensorContext, surroundings: Surroundings) -> None:
+    """A stage that knows what went wrong has said so already; this is for the rest."""
+    run = context.dagster_run
+    upload = run.tags.get("dagster/partition")
+    if upload is not None:
+        with surroundings.connected() as connection:
+            ingestions.fail_if_at_work(connection, upload, run.run_id)
+
+
+ALL = [lists_in_bucket, interrupted_uploads, failed_uploads]

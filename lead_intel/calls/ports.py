@@ -79,11 +79,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One ask with its verdict, as stored: `call_id` is its row in `vendor_calls`."""
+    """One ask with its verdict, as stored: `call_id` is its row in `vendor_calls`, None when nobody was asked."""
 
     ask: Ask
     verdict: Verdict
-    call_id: int
+    call_id: int | None
     seconds: float
 
 

@@ -99,9 +99,9 @@ def breakout_of(connection: psycopg.Connection, upload: str) -> list[tuple[str, 
 
 
 def _counts(connection: psycopg.Connection, query: str, upload: str) -> dict[str, int]:
-    return {str(name): int(n) for name, n in connection.execute(query, (upload,)).fetchall()}  # type: ignore[arg-type]
+    return {str(name): int(n) for name, n in connection.execute(query, (upload,)).fetchall()}
 
 
 def _one(connection: psycopg.Connection, query: str, upload: str) -> int:
-    row = connection.execute(query, (upload,)).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(query, (upload,)).fetchone()
     return int(row[0]) if row else 0

@@ -37,6 +37,7 @@ class Ingestion:
     stage_seconds: dict[str, float]
     mapping: dict[str, str] | None
     sample_percent: Decimal | None
+    sample_by: str | None
     activation_ready: bool
     rows_file: int | None
     rows_accepted: int | None
@@ -249,6 +250,18 @@ def set_state(
     )
 
 
+def fail_if_at_work(connection: psycopg.Connection, upload: str, run_id: str) -> None:
+    """Show the upload as failed if `run_id` held it and left it in a working state."""
+    connection.execute(
+        "update lead_intel.lead_ingestions set state = 'failed', state_reason = 'unforeseen', "
+        "state_message = 'The run ended in a way that no stage foresaw.', "
+        "state_remedy = 'Dagster''s run ' || %(run)s || ' has the details; `lead-intel resume` tries again.', "
+        "updated_at = now() where upload = %(upload)s and run_id = %(run)s "
+        "and state in ('received', 'screening', 'enriching', 'activating')",
+        {"upload": upload, "run": run_id},
+    )
+
+
 def set_profile(connection: psycopg.Connection, upload: str, profile: str) -> None:
     """Choose the consent profile; the next screening uses it."""
     connection.execute(
@@ -264,8 +277,10 @@ def set_profile_screened(connection: psycopg.Connection, upload: str, profile: s
     )
 
 
-def set_sample_percent(connection: psycopg.Connection, upload: str, percent: Decimal) -> None:
-    """Store the sample that a person chose."""
+def set_sample_percent(
+    connection: psycopg.Connection, upload: str, percent: Decimal, by: str | None = None
+) -> None:
+    """Store the sample that a person chose, and who that was."""
     connection.execute(
         "update lead_intel.lead_ingestions set sample_percent = %s, updated_at = now() where upload = %s",
         (percent, upload),

@@ -25,6 +25,7 @@ create table lead_intel.lead_ingestions (
     stage_seconds    jsonb not null default '{}',
     mapping          jsonb,
     sample_percent   numeric(5, 2) check (sample_percent between 0 and 100),
+    sample_by        text,
     activation_ready boolean not null default false,
     rows_file        bigint,
     rows_accepted    bigint,
@@ -39,6 +40,7 @@ create table lead_intel.lead_ingestions (
     unique (supplier, sha256)
 );
 comment on column lead_intel.lead_ingestions.sample_percent is 'chosen by a person; null until then';
+comment on column lead_intel.lead_ingestions.sample_by is 'who chose it; may not approve where policy wants a second person';
 comment on column lead_intel.lead_ingestions.profile_screened is 'the profile under which the present verdicts were given';
 comment on column lead_intel.lead_ingestions.run_id is 'the Dagster run that holds this upload; its heartbeat is heartbeat_at';
 
@@ -146,6 +148,11 @@ create table lead_intel.vendor_calls (
 );
 create index vendor_calls_subject on lead_intel.vendor_calls (vendor, package, subject);
 create index vendor_calls_open on lead_intel.vendor_calls (upload) where outcome is null;
+-- Guardrails look at a vendor's newest outcomes, and at one upload's calls.
+create index vendor_calls_recent on lead_intel.vendor_calls (vendor, answered_at);
+create index vendor_calls_upload on lead_intel.vendor_calls (upload, vendor);
+-- An open intent is a claim: two uploads that share a subject pay once, the second waits for the first.
+create unique index vendor_calls_claim on lead_intel.vendor_calls (vendor, package, subject) where outcome is null;
 comment on column lead_intel.vendor_calls.subject is 'the key of the answer: E.164 digits, a lead id or an e-mail; never logged';
 comment on column lead_intel.vendor_calls.outcome is 'null: intent committed, no result yet';
 
@@ -173,6 +180,7 @@ create table lead_intel.phone_lookups (
     answered_at  timestamptz not null default now(),
     primary key (phone, package)
 );
+create index phone_lookups_recent on lead_intel.phone_lookups (answered_at);
 
 create table lead_intel.carrier_breakouts (
     upload    text not null,
@@ -256,10 +264,23 @@ create table lead_intel.personas (
     primary key (persona, version)
 );
 
+-- Who belongs to which persona of an upload, and why the plan leaves a member out.
+create table lead_intel.persona_members (
+    upload   text not null,
+    persona  text not null,
+    lead_id  uuid not null,
+    version  text not null,
+    score    double precision not null,
+    excluded text,
+    primary key (upload, persona, lead_id)
+);
+comment on column lead_intel.persona_members.excluded is 'null: wanted in the audience';
+
 create table lead_intel.activation_plans (
     plan          text primary key check (plan ~ '^plan_[0-9a-z]{12}$'),
     upload        text not null references lead_intel.lead_ingestions,
     facts         text not null,
+    messages      text not null,
     state         text not null default 'draft' check (state in ('draft', 'approved', 'activated', 'superseded')),
     additions     bigint not null,
     changes       bigint not null,
@@ -271,6 +292,7 @@ create table lead_intel.activation_plans (
 );
 create index activation_plans_upload on lead_intel.activation_plans (upload);
 comment on column lead_intel.activation_plans.facts is 'digest of what the plan was made from; a changed fact needs a new plan';
+comment on column lead_intel.activation_plans.messages is 'digest of the plan''s message ids';
 
 create table lead_intel.activation_outbox (
     message_id text primary key check (length(message_id) <= 100),
@@ -279,6 +301,7 @@ create table lead_intel.activation_outbox (
     lead_id    uuid not null,
     persona    text not null,
     action     text not null check (action in ('add', 'change', 'remove')),
+    version    text not null,
     payload    jsonb not null,
     state      text not null default 'pending' check (state in ('pending', 'sent', 'failed', 'withheld')),
     attempts   integer not null default 0,
@@ -287,6 +310,8 @@ create table lead_intel.activation_outbox (
     sent_at    timestamptz
 );
 create index activation_outbox_upload on lead_intel.activation_outbox (upload, state);
+create index activation_outbox_plan on lead_intel.activation_outbox (plan, message_id);
+create index activation_outbox_member on lead_intel.activation_outbox (lead_id, persona);
 
 -- What each audience holds by our own account: the base of every difference.
 create table lead_intel.audience_members (

@@ -1,0 +1,142 @@
+"""The transactions of one durable round: claim and reserve, record and settle, and what others paid for meanwhile.
+
+Blocks on the database; the round runs these in a worker thread. No call, no event loop, no waiting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import psycopg
+
+from lead_intel.calls.pace import RETRY_AFTER_CAP_SECONDS
+from lead_intel.calls.ports import Answered, Ask, CallSummary, Outcome, Verdict
+from lead_intel.policy import Budgets, VendorLimits
+from lead_intel.record import spend, vendor_calls
+from lead_intel.record.vendor_calls import Account, Result, Stored
+
+Store = Callable[[psycopg.Connection, Sequence[Answered]], None]
+"""Writes the caller's own rows for a batch of answers, in the transaction that records them."""
+
+MOST_CUT_OFF = 2
+"""A question whose call was cut off so often for one upload is not asked again: each time may have been paid."""
+
+_LEASE_MARGIN_SECONDS = 30.0
+
+
+class Books:
+    """The call ledger and the money of one round. Every method is one transaction or only reads."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        account: Account,
+        limits: VendorLimits,
+        budgets: Budgets,
+        store: Store,
+    ) -> None:
+        self._connection = connection
+        self._account = account
+        self._limits = limits
+        self._budgets = budgets
+        self._store = store
+        self._asked = 0
+        self._reserved = Decimal(0)
+        self._settled = Decimal(0)
+        self._outcomes: Counter[Outcome] = Counter()
+        self._seconds: list[float] = []
+
+    def begin(self, asks: Sequence[Ask]) -> set[str]:
+        """End what a dead run left open; returns the subjects that were cut off too often to be asked again."""
+        with self._connection.transaction():
+            vendor_calls.end_own_open(self._connection, self._account)
+        return vendor_calls.left_open(self._connection, self._account, _subjects(asks), MOST_CUT_OFF)
+
+    def claim(self, asks: Sequence[Ask]) -> tuple[dict[str, int], list[Answered], list[str]]:
+        """Intents and reservations for `asks`.
+
+        Returns `call_id` by subject for what is ours to ask, the answers that are in the ledger already, and the
+        subjects that somebody else is asking.
+
+        Raises:
+            BudgetReached: nothing was claimed.
+        """
+        prices = {ask.subject: self._price(ask) for ask in asks}
+        with self._connection.transaction():
+            claim = vendor_calls.claim(self._connection, self._account, prices, self._limits.cache_days)
+            reserved = spend.reserve(
+                self._connection,
+                {call_id: prices[subject] for subject, call_id in claim.intents.items()},
+                vendor=self._account.vendor,
+                upload=self._account.upload,
+                budgets=self._budgets,
+            )
+        self._reserved += reserved
+        self._asked += len(claim.intents)
+        return claim.intents, _answered_before(asks, claim.answered), claim.taken
+
+    def record(self, own: Sequence[Answered], free: Sequence[Answered]) -> None:
+        """The caller's rows, the outcomes of our `own` calls and their money, together. `free` cost nothing."""
+        with self._connection.transaction():
+            self._store(self._connection, [*own, *free])
+            vendor_calls.finish(self._connection, [_result(answered) for answered in own])
+        self._outcomes.update(answered.verdict.outcome for answered in (*own, *free))
+        self._seconds += [answered.seconds for answered in own]
+        self._settled += sum(
+            (self._price(answered.ask) for answered in own if answered.verdict.billed != "no"), start=Decimal(0)
+        )
+
+    def look_at_others(self, asks: Sequence[Ask]) -> tuple[list[Answered], list[Ask]]:
+        """Of questions that others were asking: those answered by now, and those that nobody asks any more."""
+        lease = (
+            self._limits.deadline_seconds
+            + self._limits.patience_seconds
+            + RETRY_AFTER_CAP_SECONDS
+            + _LEASE_MARGIN_SECONDS
+        )
+        with self._connection.transaction():
+            vendor_calls.end_dead_open(self._connection, self._account, _subjects(asks), lease)
+        still_open = vendor_calls.still_open(self._connection, self._account, _subjects(asks))
+        ended = [ask for ask in asks if ask.subject not in still_open]
+        stored = vendor_calls.fresh_answers(
+            self._connection,
+            self._account.vendor,
+            self._account.package,
+            _subjects(ended),
+            self._limits.cache_days,
+        )
+        there = {answer.subject for answer in stored}
+        return _answered_before(ended, stored), [ask for ask in ended if ask.subject not in there]
+
+    def summary(self) -> CallSummary:
+        """What the round has come to so far."""
+        return CallSummary(self._asked, dict(self._outcomes), self._reserved, self._settled, tuple(self._seconds))
+
+    def _price(self, ask: Ask) -> Decimal:
+        return self._limits.price_usd * ask.units
+
+
+def _subjects(asks: Sequence[Ask]) -> list[str]:
+    return [ask.subject for ask in asks]
+
+
+def _answered_before(asks: Sequence[Ask], stored: Sequence[Stored]) -> list[Answered]:
+    by_subject = {ask.subject: ask for ask in asks}
+    return [
+        Answered(
+            by_subject[answer.subject],
+            Verdict(Outcome(answer.outcome), "no", json.loads(answer.answer), "answered before"),
+            answer.call_id,
+            0.0,
+        )
+        for answer in stored
+    ]
+
+
+def _result(answered: Answered) -> Result:
+    assert answered.call_id is not None  # noqa: S101  # our own calls have a row
+    verdict = answered.verdict
+    return Result(answered.call_id, verdict.outcome, verdict.billed, json.dumps(dict(verdict.fields)), answered.seconds)

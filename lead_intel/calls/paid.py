@@ -1,0 +1,68 @@
+"""The durable round: ask a vendor many questions and never pay twice, overspend, wait without end or lose an answer.
+
+Per question: intent and reservation committed -> call -> outcome, money and the caller's own rows committed together.
+An intent without outcome is a claim: whoever else wants that answer waits for it. Knows no vendor's wire format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+
+import psycopg
+
+from lead_intel.calls.books import Books, Store
+from lead_intel.calls.ports import Ask, CallSummary, Vendor
+from lead_intel.calls.round import Round
+from lead_intel.calls.transport import transport
+from lead_intel.errors import TransientError
+from lead_intel.policy import VendorLimits, load_policy
+from lead_intel.record.database import connected
+from lead_intel.record.vendor_calls import Account
+from lead_intel.settings import Settings
+
+
+def answer_all(
+    asks: Sequence[Ask],
+    vendor: Vendor,
+    limits: VendorLimits,
+    *,
+    settings: Settings,
+    upload: str,
+    supplier: str,
+    stop: threading.Event,
+    store: Store,
+    progress: Callable[[int, int], None],
+) -> CallSummary:
+    """Ask every question of `asks` (distinct subjects) and hand each, with its verdict, to `store` once.
+
+    `store` also gets the questions without an answer (timeout, breaker open, ...), so that rows can be labelled.
+    Answers in the call ledger that are not older than `limits.cache_days` are not bought again. Blocks; has an event
+    loop of its own, so call it from a thread that runs none: several threads may, each with another vendor.
+    `progress` gets (questions settled, questions).
+
+    Raises:
+        Paused: `budget`, `credentials` or `quota`; what was answered is stored, nothing is lost.
+        Stopped: `stop` was set; calls in flight are recorded within a second.
+        TransientError: the database failed; intents left open are settled by the next round.
+    """
+    if len({ask.subject for ask in asks}) != len(asks):
+        msg = "two questions of one round have the same subject"
+        raise ValueError(msg)
+    budgets = load_policy(settings.lead_intel_policy_dir).budgets
+    account = Account(vendor.name, vendor.package, upload, supplier)
+
+    async def whole_round(connection: psycopg.Connection) -> CallSummary:
+        async with transport(settings) as sender:
+            books = Books(connection, account, limits, budgets, store)
+            work = Round(asks, vendor, limits, books=books, sender=sender, stop=stop, progress=progress)
+            return await work.run()
+
+    try:
+        with connected(settings) as connection:
+            return asyncio.run(whole_round(connection))
+    except psycopg.OperationalError:
+        raise TransientError(
+            "database_down", "PostgreSQL failed during paid calls.", "Paid answers so far are kept; try again."
+        ) from None

@@ -1,0 +1,224 @@
+"""One durable round at work: what is still to ask, what is under way, what came back and is not recorded yet.
+
+Decides the order of claim, call and record; how a call is made is `desk`'s affair, what is committed is `books`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from lead_intel.calls.books import Books
+from lead_intel.calls.breaker import Breaker
+from lead_intel.calls.desk import Desk
+from lead_intel.calls.pace import Pace
+from lead_intel.calls.ports import Answered, Ask, CallSummary, Outcome, Vendor, Verdict
+from lead_intel.calls.transport import Transport
+from lead_intel.errors import LeadIntelError, Paused, Stopped
+from lead_intel.policy import VendorLimits
+from lead_intel.record.spend import BudgetReached
+
+_TICK_SECONDS = 0.05
+_LOOK_AT_OTHERS_SECONDS = 0.25
+_GRACE_SECONDS = 0.3
+"""After *stop*, calls in flight have this long to end by themselves; the promise is a second in all."""
+
+_CUT_OFF_TOO_OFTEN = Verdict(Outcome.INDETERMINATE, "no", detail="cut off twice before an answer; not asked again")
+_NOT_ASKED = Verdict(Outcome.VENDOR_ERROR, "no", detail="the vendor fails nearly every call; not asked")
+_NOT_SENT = Verdict(Outcome.INDETERMINATE, "no", detail="the round ended before the call went out")
+_CUT_OFF = Verdict(Outcome.INDETERMINATE, "unknown", detail="stopped while the call was under way")
+
+
+class Round:
+    """See `paid.answer_all`."""
+
+    def __init__(
+        self,
+        asks: Sequence[Ask],
+        vendor: Vendor,
+        limits: VendorLimits,
+        *,
+        books: Books,
+        sender: Transport,
+        stop: threading.Event,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self._asks = asks
+        self._vendor = vendor
+        self._limits = limits
+        self._books = books
+        self._stop = stop
+        self._progress = progress
+        self._pace = Pace(limits, time.monotonic)
+        self._breaker = Breaker(time.monotonic)
+        self._desk = Desk(vendor, limits, sender, self._pace, self._breaker)
+        self._pending: deque[Ask] = deque()
+        self._running: dict[int, tuple[Ask, asyncio.Task[None], float]] = {}
+        self._elsewhere: dict[str, Ask] = {}
+        self._looked_elsewhere_at = float("-inf")
+        self._own: list[Answered] = []
+        self._free: list[Answered] = []
+        self._back = asyncio.Event()
+        self._recorded = 0
+        self._halt: LeadIntelError | None = None
+        self._defect: Exception | None = None
+
+    async def run(self) -> CallSummary:
+        """Ask everything. Raises as `paid.answer_all`."""
+        try:
+            await self._begin()
+            while self._has_work():
+                await self._record()
+                self._look_for_stop()
+                if self._halt or self._defect:
+                    break
+                await self._look_at_others()
+                await self._label_while_open()
+                await self._start()
+                await self._wait()
+            await self._wind_down()
+        finally:
+            for _ask, task, _since in self._running.values():
+                task.cancel()
+        if self._defect:
+            raise self._defect
+        if self._halt:
+            raise self._halt
+        return self._books.summary()
+
+    def _has_work(self) -> bool:
+        return bool(self._pending or self._running or self._elsewhere or self._own or self._free)
+
+    async def _begin(self) -> None:
+        cut_off = await asyncio.to_thread(self._books.begin, self._asks)
+        self._pending.extend(ask for ask in self._asks if ask.subject not in cut_off)
+        self._free += [Answered(ask, _CUT_OFF_TOO_OFTEN, None, 0.0) for ask in self._asks if ask.subject in cut_off]
+
+    async def _record(self) -> None:
+        own, self._own = self._own, []
+        free, self._free = self._free, []
+        if not own and not free:
+            return
+        await asyncio.to_thread(self._books.record, own, free)
+        self._recorded += len(own) + len(free)
+        self._progress(self._recorded, len(self._asks))
+
+    def _look_for_stop(self) -> None:
+        if self._stop.is_set() and self._halt is None:
+            self._halt = Stopped("stopped", "Stopped by a person.", "`lead-intel resume` goes on without paying again.")
+
+    async def _look_at_others(self) -> None:
+        """Take over what others bought, or ask ourselves what they gave up."""
+        if not self._elsewhere or time.monotonic() - self._looked_elsewhere_at < _LOOK_AT_OTHERS_SECONDS:
+            return
+        answered, unclaimed = await asyncio.to_thread(self._books.look_at_others, list(self._elsewhere.values()))
+        self._looked_elsewhere_at = time.monotonic()
+        self._free += answered
+        self._pending.extendleft(unclaimed)
+        for ask in (*(item.ask for item in answered), *unclaimed):
+            del self._elsewhere[ask.subject]
+
+    async def _label_while_open(self) -> None:
+        """An open breaker labels a block of rows and goes on: nobody waits for a dead vendor."""
+        if not self._breaker.is_open or self._breaker.allows():
+            return
+        block = [self._pending.popleft() for _ in range(min(len(self._pending), self._limits.concurrency))]
+        self._free += [Answered(ask, _NOT_ASKED, None, 0.0) for ask in block]
+
+    async def _start(self) -> None:
+        """Claim as many questions as pace, slots and budget allow, and send them at once."""
+        calls = min(self._pace.available(len(self._running)), len(self._pending))
+        if self._breaker.is_open:
+            calls = min(calls, 1) if self._breaker.allows() else 0
+        chunk = [self._pending.popleft() for _ in range(calls)]
+        while chunk:
+            try:
+                intents, answered, taken = await asyncio.to_thread(self._books.claim, chunk)
+            except BudgetReached as reached:
+                # What does not fit goes back. Only when nothing under way can be refunded is the cap really met.
+                keep = len(chunk) // 2
+                self._pending.extendleft(reversed(chunk[keep:]))
+                chunk = chunk[:keep]
+                if not chunk and not self._running:
+                    self._halt = reached
+                continue
+            self._free += answered
+            by_subject = {ask.subject: ask for ask in chunk}
+            self._elsewhere.update({subject: by_subject[subject] for subject in taken})
+            self._send({call_id: by_subject[subject] for subject, call_id in intents.items()})
+            return
+
+    def _send(self, claimed: dict[int, Ask]) -> None:
+        if self._halt or self._stop.is_set():
+            # Something ended the round while the claim was being committed: nothing goes out any more.
+            self._own += [Answered(ask, _NOT_SENT, call_id, 0.0) for call_id, ask in claimed.items()]
+            return
+        if claimed and self._breaker.is_open:
+            self._breaker.probing()
+        self._pace.take(len(claimed))
+        for call_id, ask in claimed.items():
+            task = asyncio.create_task(self._call(call_id, ask))
+            self._running[call_id] = (ask, task, time.monotonic())
+
+    async def _call(self, call_id: int, ask: Ask) -> None:
+        try:
+            verdict, seconds = await self._desk.ask(ask)
+            self._own.append(Answered(ask, verdict, call_id, seconds))
+            self._halt = self._halt or _run_level_stop(self._vendor.name, verdict)
+        except Exception as error:  # noqa: BLE001  # raised by `run`, after everything else is recorded
+            self._defect = error
+        del self._running[call_id]
+        self._back.set()
+
+    async def _wait(self) -> None:
+        """Until something comes back, the next call may start, or it is time to look around."""
+        if self._own or self._free or self._halt:
+            return
+        patience = _TICK_SECONDS
+        if self._pending and len(self._running) < self._pace.slots:
+            patience = min(patience, max(self._pace.wait_seconds(), 0.001))
+        await self._until_back(patience)
+
+    async def _until_back(self, seconds: float) -> None:
+        self._back.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._back.wait()
+        except TimeoutError:
+            return
+
+    async def _wind_down(self) -> None:
+        """Let calls in flight end (briefly, when a person waits for the stop), and record every one of them."""
+        while self._running and not self._stop.is_set():
+            await self._until_back(_TICK_SECONDS)
+            await self._record()
+        tasks = [task for _ask, task, _since in self._running.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+        for call_id, (ask, task, since) in list(self._running.items()):
+            task.cancel()
+            self._own.append(Answered(ask, _CUT_OFF, call_id, time.monotonic() - since))
+        self._running.clear()
+        await self._record()
+        self._look_for_stop()
+
+
+def _run_level_stop(vendor: str, verdict: Verdict) -> Paused | None:
+    """`auth` and `quota` concern every further question, so they stop the round."""
+    said = f" ({verdict.detail})" if verdict.detail else ""
+    if verdict.outcome is Outcome.AUTH:
+        return Paused(
+            "credentials",
+            f"{vendor} refuses our credentials{said}.",
+            "Set a live key (see .env.example); `lead-intel resume` goes on without paying again.",
+        )
+    if verdict.outcome is Outcome.QUOTA:
+        return Paused(
+            "quota",
+            f"{vendor} says that our quota is used up{said}.",
+            "Raise it at the vendor; `lead-intel resume` goes on without paying again.",
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Sample -> vendor answers -> merged fields with provenance."""

@@ -1,0 +1,137 @@
+"""The Dagster face of enrichment: the sample, one asset per vendor, the merged leads. No logic of its own."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import dagster as dg
+import pandas as pd
+
+from lead_intel.contract import EnrichedLeads, LeadSample, VendorAnswers, checked
+from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
+from lead_intel.enrichment.merge import FIELDS, merge
+from lead_intel.enrichment.questions import VENDORS, people_of
+from lead_intel.enrichment.sampling import draw, sample_key, sendable
+from lead_intel.record import samples
+from lead_intel.record.spend import usd
+from lead_intel.stage import stage_of
+from lead_intel.surroundings import Surroundings
+from lead_intel.uploads import UPLOADS, State
+
+_STAGE = "enrichment"
+
+_DESCRIPTIONS = {
+    "people_data_labs": "Job, company and seniority of each sampled lead, from People Data Labs.",
+    "zerobounce": "Whether each sampled lead's e-mail address takes mail, from ZeroBounce.",
+    "trestle": "Whether each sampled lead's phone is in use, and by a litigator, from Trestle.",
+}
+
+Metadata = dict[str, dg.MetadataValue | float | int | str]
+
+
+@dg.asset(
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    kinds={"pandas", "postgres"},
+    description="The chosen percent of the leads that may be contacted: nested, stratified by line type and supplier.",
+)
+def lead_sample(
+    context: dg.AssetExecutionContext,
+    surroundings: Surroundings,
+    valid_leads: pd.DataFrame,
+    phone_lookups: pd.DataFrame,
+    dnc_verdicts: pd.DataFrame,
+) -> dg.Output[pd.DataFrame]:
+    """See `sampling.draw`. No percent chosen is a percent of 0: the empty sample."""
+    with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
+        ingestion, sampling = at_work.ingestion, at_work.policy.sampling
+        percent = ingestion.sample_percent or Decimal(0)
+        key = sample_key(at_work.settings.lead_intel_identity_key.get_secret_value(), sampling.key_version)
+        leads = sendable(valid_leads, phone_lookups, dnc_verdicts, ingestion.supplier)
+        sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key), LeadSample)
+        samples.replace(at_work.connection, at_work.upload, sample)
+        return dg.Output(sample, metadata=_sample_account(leads, sample, percent))
+
+
+@dg.multi_asset(
+    name="enrichment",
+    outs={
+        vendor: dg.AssetOut(
+            key=["enrichment", vendor], is_required=False, description=_DESCRIPTIONS[vendor], kinds={"postgres"}
+        )
+        for vendor in VENDORS
+    },
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    can_subset=True,
+    pool="enrichment",
+)
+def enrichment(
+    context: dg.AssetExecutionContext,
+    surroundings: Surroundings,
+    lead_sample: pd.DataFrame,
+    valid_leads: pd.DataFrame,
+) -> Iterator[dg.Output[pd.DataFrame]]:
+    """See `fan_out.fan_out`: the chosen vendors side by side."""
+    chosen = [vendor for vendor in VENDORS if vendor in context.op_execution_context.selected_output_names]
+    with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
+        errand = Errand(at_work.settings, at_work.policy, at_work.upload, at_work.ingestion.supplier, at_work.stop)
+        results = fan_out(people_of(lead_sample, valid_leads), chosen, errand, at_work.progress)
+    for vendor, result in results.items():
+        yield dg.Output(checked(result.frame, VendorAnswers), vendor, metadata=_vendor_account(result))
+
+
+@dg.asset(
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    kinds={"pandas"},
+    ins={vendor: dg.AssetIn(key=["enrichment", vendor]) for vendor in VENDORS},
+    description="The sampled leads with the vendors' fields merged; the source of every field is kept.",
+)
+def enriched_leads(
+    context: dg.AssetExecutionContext,
+    surroundings: Surroundings,
+    lead_sample: pd.DataFrame,
+    people_data_labs: pd.DataFrame,
+    zerobounce: pd.DataFrame,
+    trestle: pd.DataFrame,
+) -> dg.Output[pd.DataFrame]:
+    """See `merge.merge`."""
+    with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
+        answers = {"people_data_labs": people_data_labs, "zerobounce": zerobounce, "trestle": trestle}
+        merged = checked(merge(lead_sample["lead_id"], answers, at_work.policy.vendors.enrichment), EnrichedLeads)
+        return dg.Output(merged, metadata=_merged_account(merged))
+
+
+def _sample_account(leads: pd.DataFrame, sample: pd.DataFrame, percent: Decimal) -> Metadata:
+    strata = pd.DataFrame({"leads": leads["stratum"].value_counts(), "sampled": sample["stratum"].value_counts()})
+    table = strata.fillna(0).astype(int).rename_axis("line type|supplier").sort_values("leads", ascending=False)
+    table.index = table.index.str.replace("|", " / ", regex=False).str.slice(0, 50)
+    return {
+        "dagster/row_count": len(sample),
+        "sendable_leads": len(leads),
+        "percent": float(percent),
+        "strata": dg.MetadataValue.md(table.head(12).to_markdown()),
+    }
+
+
+def _vendor_account(result: VendorResult) -> Metadata:
+    outcomes = result.frame["outcome"].value_counts().rename_axis("outcome").reset_index(name="leads")
+    account: Metadata = {
+        "dagster/row_count": len(result.frame),
+        "from_cache": result.cached,
+        "outcomes": dg.MetadataValue.md(outcomes.to_markdown(index=False)),
+    }
+    if result.calls is not None:
+        seconds = pd.Series(result.calls.seconds, dtype="float64")
+        account |= {"asked": result.calls.asked, "spent_usd": str(usd(result.calls.settled))}
+        if len(seconds):
+            account |= {"p50_seconds": round(seconds.median(), 3), "p100_seconds": round(seconds.max(), 3)}
+    if result.gave_up is not None:
+        account["gave_up"] = f"{result.gave_up.message} {result.gave_up.remedy}".strip()
+    return account
+
+
+def _merged_account(merged: pd.DataFrame) -> Metadata:
+    filled = [int(merged["provenance"].str.contains(f'"{name}"', regex=False).sum()) for name in FIELDS]
+    table = pd.DataFrame({"field": FIELDS, "leads with a value": filled})
+    return {"dagster/row_count": len(merged), "fields": dg.MetadataValue.md(table.to_markdown(index=False))}

@@ -1,0 +1,63 @@
+"""Which leads are in the sample: in each stratum a prefix of one keyed order, so that 10 % lies inside 25 %.
+
+Pure. The order depends on a lead's identity and the key alone, not on rows, files or percent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+
+UNKNOWN = "unknown"
+
+
+def sample_key(identity_key: str, key_version: str) -> bytes:
+    """The key of the order: another version is another order, and nobody outside can foretell who is chosen."""
+    secret = hashlib.sha512(identity_key.encode()).digest()
+    return hashlib.blake2b(f"sample order|{key_version}".encode(), key=secret).digest()
+
+
+def sendable(
+    valid_leads: pd.DataFrame, phone_lookups: pd.DataFrame, dnc_verdicts: pd.DataFrame, supplier: str
+) -> pd.DataFrame:
+    """Leads that may be contacted, each with its stratum: `<line type>|<supplier>`. Columns: lead_id, stratum."""
+    may_be_sent = dnc_verdicts.loc[dnc_verdicts["verdict"] == "send", ["lead_id"]]
+    leads = may_be_sent.merge(valid_leads[["lead_id", "phone"]], on="lead_id", validate="one_to_one")
+    line_types = phone_lookups.set_index("phone")["line_type"]
+    line_type = leads["phone"].map(line_types).fillna(UNKNOWN).astype("str")
+    return pd.DataFrame({"lead_id": leads["lead_id"], "stratum": line_type + f"|{supplier}"})
+
+
+def draw(leads: pd.DataFrame, percent: Decimal, minimum: int, key: bytes) -> pd.DataFrame:
+    """The first ceil(`percent` %) of each stratum in keyed order, at least `minimum` (or the whole stratum).
+
+    `leads` has lead_id and stratum. Returns lead_id, stratum, position (1 = first of its stratum), as in
+    `contract.LeadSample`, ordered by stratum and position. A `percent` of 0 is the empty sample.
+    """
+    ordered = _ordered(leads, key)
+    if percent <= 0 or ordered.empty:
+        return ordered.head(0)
+    sizes = ordered["stratum"].value_counts()
+    wanted = {stratum: _size(int(size), percent, minimum) for stratum, size in sizes.items()}
+    return ordered[ordered["position"] <= ordered["stratum"].map(wanted)].reset_index(drop=True)
+
+
+def _size(size: int, percent: Decimal, minimum: int) -> int:
+    share = Fraction(percent) * size / 100
+    return min(size, max(-(-share.numerator // share.denominator), minimum))
+
+
+def _ordered(leads: pd.DataFrame, key: bytes) -> pd.DataFrame:
+    digests = b"".join(
+        hashlib.blake2b(lead_id.encode(), key=key, digest_size=16).digest() for lead_id in leads["lead_id"]
+    )
+    halves = np.frombuffer(digests, dtype=">u8").reshape(-1, 2)
+    strata, _ = pd.factorize(leads["stratum"], sort=True)
+    order = np.lexsort((halves[:, 1], halves[:, 0], strata))
+    ordered = leads[["lead_id", "stratum"]].iloc[order].reset_index(drop=True)
+    position = ordered.groupby("stratum", sort=False).cumcount() + 1
+    return ordered.assign(position=position.astype("int64"))

@@ -1,0 +1,182 @@
+"""What the status page shows, read from the record. Shapes rows for people; decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from lead_intel.record import guardrails, ingestions
+from lead_intel.record.database import connected
+from lead_intel.record.guardrails import GuardrailRow
+from lead_intel.record.ingestions import Ingestion
+from lead_intel.settings import Settings
+from lead_intel.uploads import STAGES
+
+_UPLOADS_SHOWN = 50
+
+STAGE_LABELS = {
+    "validation": "File validation",
+    "lookup": "Twilio Lookup",
+    "dnc": "DNC compliance",
+    "enrichment": "Enrichment fan-out",
+    "activation": "Segmentation push",
+}
+
+GUARDRAIL_LABELS = {
+    1: "Storage bucket",
+    2: "Columns of the list",
+    3: "Lookup credential",
+    4: "DNC answers",
+    5: "Enrichment SLA",
+    6: "Carrier metadata",
+    7: "Segment write key",
+    8: "Engage audiences",
+    9: "Sample above 0 %",
+    10: "Replication lag",
+}
+
+# Tones of badges: colour is never the only sign, the word stands beside it.
+_TONES = {
+    "received": "neutral",
+    "screening": "info",
+    "screened": "success",
+    "enriching": "info",
+    "planned": "success",
+    "awaiting_approval": "warning",
+    "activating": "info",
+    "activated": "success",
+    "paused": "warning",
+    "stopped": "neutral",
+    "rejected": "danger",
+    "failed": "danger",
+    "passed": "success",
+    "unverifiable": "warning",
+    "not_applicable": "neutral",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A tone and a word."""
+
+    tone: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One stage of one upload; numbers are None where the stage has not said any."""
+
+    label: str
+    at_work: bool
+    done: int | None
+    total: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadView:
+    """One upload as the page shows it."""
+
+    upload: str
+    supplier: str
+    badge: Badge
+    reason: str
+    remedy: str
+    rows: dict[str, int] | None
+    sample: str
+    stages: list[StageView]
+    received: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GuardrailView:
+    """One pre-flight check: the newest result of any kind."""
+
+    number: int
+    label: str
+    badge: Badge
+    seen: str
+    remedy: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything on the page, read at one moment."""
+
+    embedded: bool
+    uploads: list[UploadView]
+    checks: list[GuardrailView]
+    at: datetime
+
+
+def read_status(settings: Settings) -> Status:
+    """The newest uploads and the newest results of the checks that are everybody's.
+
+    Raises:
+        TransientError: the database does not answer.
+    """
+    with connected(settings) as connection, connection.transaction():
+        now = connection.execute("select now()").fetchone()
+        rows = ingestions.newest(connection, _UPLOADS_SHOWN)
+        checks = guardrails.latest(connection)
+    assert now is not None  # noqa: S101  # a select without from has one row
+    return Status(
+        embedded=settings.lead_intel_environment == "embedded",
+        uploads=[_upload(row) for row in rows],
+        checks=[_check(row) for row in checks],
+        at=now[0],
+    )
+
+
+def badge_of(word: str) -> Badge:
+    """The badge of a state."""
+    return Badge(_TONES.get(word, "neutral"), word.replace("_", " "))
+
+
+def _upload(row: Ingestion) -> UploadView:
+    return UploadView(
+        upload=row.upload,
+        supplier=row.supplier,
+        badge=badge_of(row.state),
+        reason=row.state_message or row.state_reason or "",
+        remedy=row.state_remedy or "",
+        rows=_balance(row),
+        sample=_percent(row.sample_percent),
+        stages=[_stage(row, stage) for stage in STAGES],
+        received=row.created_at,
+    )
+
+
+def _balance(row: Ingestion) -> dict[str, int] | None:
+    counts = {
+        "in the files": row.rows_file,
+        "accepted": row.rows_accepted,
+        "quarantined": row.rows_quarantined,
+        "duplicate": row.rows_duplicate,
+    }
+    known = {label: count for label, count in counts.items() if count is not None}
+    return known if len(known) == len(counts) else None
+
+
+def _percent(percent: Decimal | None) -> str:
+    return "not chosen" if percent is None else f"{percent.normalize():f} %"
+
+
+def _stage(row: Ingestion, stage: str) -> StageView:
+    at_work = row.stage == stage and row.run_id is not None and row.state in ("screening", "enriching", "activating")
+    shown = row.stage == stage
+    return StageView(
+        label=STAGE_LABELS[stage],
+        at_work=at_work,
+        done=row.stage_done if shown else None,
+        total=row.stage_total if shown else None,
+        seconds=row.stage_seconds.get(stage),
+    )
+
+
+def _check(row: GuardrailRow) -> GuardrailView:
+    badge = Badge("danger", "failed") if row.state == "failed" else badge_of(row.state)
+    return GuardrailView(row.number, GUARDRAIL_LABELS[row.number], badge, row.seen, row.remedy, row.since)

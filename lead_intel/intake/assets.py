@@ -1,0 +1,160 @@
+"""Intake's Dagster face: the list as read, then its leads and its quarantined rows. Adapters only."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from lead_intel.columns import ColumnVerdict, header_fingerprint, header_key, judge
+from lead_intel.contract import DuplicateRows, QuarantinedRows, RawUpload, ValidLeads, checked
+from lead_intel.intake.check import lead_list_headers
+from lead_intel.intake.raw import raw_frame
+from lead_intel.intake.reading import Reading, read_list
+from lead_intel.intake.tables import ROW_CODES
+from lead_intel.intake.validation import CODES, Validated, occurrences, validate
+from lead_intel.record import ingestions, leads
+from lead_intel.record.bucket import fetch_object
+from lead_intel.stage import StageAtWork, stage_of
+from lead_intel.surroundings import Surroundings
+from lead_intel.uploads import UPLOADS, State
+
+_STAGE = "validation"
+_WORDS = CODES | ROW_CODES
+
+
+@dg.asset(
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    kinds={"csv", "xlsx", "supabase"},
+    description="The list as it lies in the bucket, read in a child process: every column as text, every row with its "
+    "file and line. Rows that do not fit the header carry a code instead of cells.",
+)
+def raw_upload(context: dg.AssetExecutionContext, surroundings: Surroundings) -> dg.Output[pd.DataFrame]:
+    """Columns as in `raw.raw_frame`. A list whose columns do not fit is stored all the same: guardrail 2 says so."""
+    with stage_of(context, surroundings, _STAGE, State.SCREENING) as at_work:
+        readings = list(_read_files(at_work))
+        frame = checked(raw_frame(readings), RawUpload)
+        verdict = _verdict(at_work, frame)
+        ingestions.set_mapping(at_work.connection, at_work.upload, verdict.mapping)
+        at_work.progress(len(frame), len(frame))
+        return dg.Output(frame, metadata=_reading_metadata(readings, frame, verdict))
+
+
+@dg.multi_asset(
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    ins={"raw_upload": dg.AssetIn()},
+    outs={
+        "valid_leads": dg.AssetOut(
+            kinds={"pandas", "postgres"},
+            description="Accepted leads, one row a lead: phone and e-mail normalised, consent source known, duplicates "
+            "folded into the first row.",
+        ),
+        "quarantined_rows": dg.AssetOut(
+            kinds={"pandas", "postgres"},
+            description="Rows that were not accepted, each with its codes and its original text, for a person to mend.",
+        ),
+    },
+)
+def validated(
+    context: dg.AssetExecutionContext, surroundings: Surroundings, raw_upload: pd.DataFrame
+) -> Iterator[dg.Output[pd.DataFrame]]:
+    """Judge every row, store leads and quarantine in one transaction, and prove the balance."""
+    with stage_of(context, surroundings, _STAGE, State.SCREENING) as at_work:
+        verdict = _verdict(at_work, raw_upload)
+        result = validate(raw_upload, verdict, at_work.policy, at_work.ingestion.supplier)
+        accepted = checked(result.accepted, ValidLeads)
+        quarantined = checked(result.quarantined, QuarantinedRows)
+        checked(result.duplicates, DuplicateRows)
+        at_work.stop_if_asked()
+        known = _store(at_work, raw_upload, verdict, result)
+        yield dg.Output(accepted, "valid_leads", metadata=_leads_metadata(result, known))
+        yield dg.Output(quarantined, "quarantined_rows", metadata=_quarantine_metadata(result))
+
+
+def _read_files(at_work: StageAtWork) -> Iterator[tuple[int, Reading]]:
+    """Fetch and read the upload's files. The folder is the upload's own: a killed run's remains go with the next."""
+    folder = at_work.settings.lead_intel_home / "tmp" / at_work.upload
+    prefers = lead_list_headers(at_work.policy, at_work.ingestion.supplier)
+    for file in ingestions.files_of(at_work.connection, at_work.upload):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+        try:
+            fetch_object(at_work.settings, file, folder / "list")
+            at_work.stop_if_asked()
+            reading = read_list(folder / "list", prefers, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        ingestions.set_file_reading(at_work.connection, at_work.upload, file.file_no, reading.how)
+        yield file.file_no, reading
+
+
+def _verdict(at_work: StageAtWork, frame: pd.DataFrame) -> ColumnVerdict:
+    supplier, headers = at_work.ingestion.supplier, [str(name) for name in frame.columns]
+    remembered = leads.remembered_mapping(at_work.connection, supplier, header_fingerprint(headers))
+    return judge(headers, at_work.policy, supplier, remembered)
+
+
+def _store(at_work: StageAtWork, frame: pd.DataFrame, verdict: ColumnVerdict, result: Validated) -> int:
+    connection, upload, balance = at_work.connection, at_work.upload, result.balance
+    mapping = {header_key(name): ours for name, ours in verdict.mapping.items()}
+    fingerprint = header_fingerprint([str(name) for name in frame.columns])
+    with connection.transaction():
+        known = leads.save(connection, upload, occurrences(result), result.quarantined)
+        leads.remember_mapping(connection, at_work.ingestion.supplier, fingerprint, mapping)
+        ingestions.set_row_balance(
+            connection,
+            upload,
+            file=balance.file,
+            accepted=balance.accepted,
+            quarantined=balance.quarantined,
+            duplicate=balance.duplicate,
+        )
+    return known
+
+
+def _reading_metadata(
+    readings: list[tuple[int, Reading]], frame: pd.DataFrame, verdict: ColumnVerdict
+) -> dict[str, Any]:
+    rows = [
+        f"| {number} | {read.format} | {read.encoding or '-'} | {_shown(read.delimiter)} | {len(read.headers)} "
+        f"| {read.table.num_rows} | {read.bad.num_rows} | {read.blank_rows} |"
+        for number, read in readings[:8]
+    ]
+    head = "| file | format | encoding | delimiter | columns | rows | set aside | blank |\n" + "|---" * 8 + "|"
+    return {
+        "dagster/row_count": len(frame),
+        "files": dg.MetadataValue.md("\n".join([head, *rows])),
+        "columns found": ", ".join(verdict.mapping.values()) or "-",
+        "columns kept as attributes": len(verdict.attributes),
+        "columns": verdict.message or "fit",
+    }
+
+
+def _shown(delimiter: str | None) -> str:
+    return {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}.get(delimiter or "", "-")
+
+
+def _leads_metadata(result: Validated, known: int) -> dict[str, Any]:
+    balance, frame = result.balance, result.accepted
+    lines = [
+        "| rows | count |\n|---|---|",
+        f"| in the files | {balance.file} |",
+        f"| accepted | {balance.accepted} |",
+        f"| quarantined | {balance.quarantined} |",
+        f"| duplicate | {balance.duplicate} |",
+        f"| accepted, known from another upload | {known} |",
+        f"| accepted, sharing a phone | {int(frame['shared_phone'].sum())} |",
+        f"| accepted, without e-mail | {int((frame['email'] == '').sum())} |",
+    ]
+    return {"dagster/row_count": balance.accepted, "balance": dg.MetadataValue.md("\n".join(lines))}
+
+
+def _quarantine_metadata(result: Validated) -> dict[str, Any]:
+    lines = [f"| {code} | {count} | {_WORDS[code]} |" for code, count in result.by_code.items()]
+    table = "\n".join(["| first code | rows | meaning |\n|---|---|---|", *lines])
+    return {"dagster/row_count": result.balance.quarantined, "by code": dg.MetadataValue.md(table)}

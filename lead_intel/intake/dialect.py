@@ -1,0 +1,137 @@
+"""How a CSV file is written: its delimiter and its header, from the first records. Pure; no table is read here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from lead_intel.errors import RejectedInput
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_COLUMNS = 1000
+SAMPLE_BYTES = 256 << 10
+SAMPLE_RECORDS = 100
+
+_SEP_LINE = re.compile(r'"?sep=(.)"?')
+_HEADER_WEIGHT = 0.2
+"""How much a header of the usual width adds to the share of records that have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`delimiter` is None for a list of one column; `header_record` counts records from 1, blank lines included."""
+
+    delimiter: str | None
+    headers: tuple[str, ...]
+    header_record: int
+
+    @property
+    def separator(self) -> str:
+        """What a parser is told; a list of one column has no delimiter and gets the commonest."""
+        return self.delimiter or DELIMITERS[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The beginning of a file as text; `whole` when that is all of it."""
+
+    text: str
+    whole: bool
+
+
+def dialect_of(content: bytes, *, whole: bool) -> Dialect:
+    """The dialect of the file that begins with `content` (UTF-8); `whole` when that is all of it.
+
+    Raises:
+        RejectedInput: `file_empty`, `header_too_long`, `too_many_columns`.
+    """
+    sample = Sample(content.decode("utf-8", "replace").replace("\x00", ""), whole)
+    first = sample.text.split("\n", 1)[0].rstrip("\r")
+    announced = _SEP_LINE.fullmatch(first)
+    if announced and announced[1] in DELIMITERS:
+        records = _records(sample, announced[1])
+        return _dialect(sample, announced[1], records, first=1)
+    best = max(DELIMITERS, key=lambda delimiter: _fitness(_records(sample, delimiter)))
+    records = _records(sample, best)
+    one_column = _fitness(records) == (0.0, 0)
+    return _dialect(sample, None if one_column else best, records, first=0)
+
+
+def parsed_row(text: str, separator: str) -> list[str]:
+    """One record's cells as the stdlib reads them."""
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+
+
+def _records(sample: Sample, delimiter: str) -> list[list[str]]:
+    """The first records; the last one of a cut sample is dropped, for it may be cut too."""
+    records: list[list[str]] = []
+    with_text = 0
+    try:
+        for record in csv.reader(io.StringIO(sample.text, newline=""), delimiter=delimiter):
+            records.append(record)
+            with_text += _has_text(record)
+            if with_text > SAMPLE_RECORDS:
+                return records
+    except csv.Error:
+        return records
+    return records if sample.whole else records[:-1]
+
+
+def _has_text(record: list[str]) -> bool:
+    return any(cell.strip() for cell in record)
+
+
+def _usual_width(records: list[list[str]]) -> tuple[int, float]:
+    widths = Counter(len(record) for record in records if _has_text(record))
+    width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
+    return width, count / max(widths.total(), 1)
+
+
+def _fitness(records: list[list[str]]) -> tuple[float, int]:
+    """How well one delimiter explains the records: the share of the usual width, then that width."""
+    width, share = _usual_width(records)
+    header = next((len(record) for record in records if _has_text(record)), 0)
+    if max(width, header) < 2:  # one column: nothing is delimited
+        return 0.0, 0
+    return round(share, 1) * (width > 1) + _HEADER_WEIGHT * (header > 1) * (header == width or width == 1), width
+
+
+def _dialect(sample: Sample, delimiter: str | None, records: list[list[str]], first: int) -> Dialect:
+    number = next((n for n, record in enumerate(records) if n >= first and _has_text(record)), None)
+    if number is None:
+        raise _no_header(sample)
+    header = _widened(records[number], records[number + 1 :])
+    if len(header) > MAX_COLUMNS:
+        raise RejectedInput(
+            "too_many_columns",
+            f"The list has {len(header):,} columns; {MAX_COLUMNS:,} are read at most.",
+            "Delete the columns that are not needed.",
+        )
+    return Dialect(delimiter, tuple(header), number + 1)
+
+
+def _no_header(sample: Sample) -> RejectedInput:
+    if sample.whole:
+        return RejectedInput("file_empty", "The file holds no text.", "Upload a list with a header and rows.")
+    return RejectedInput(
+        "header_too_long",
+        f"The first {SAMPLE_BYTES >> 10} KiB hold no complete row with text.",
+        "Check the quotation marks of the first row, and delete blank lines above it.",
+    )
+
+
+def _widened(header: list[str], below: list[list[str]]) -> list[str]:
+    """The header with blank names for columns that the rows have and it has not.
+
+    Only where that moves nothing: the rows' further cells are blank, or the header is a title of one cell. A header
+    that is too short otherwise stays so, and its rows are quarantined rather than shifted.
+    """
+    width, _ = _usual_width(below)
+    rows = [record for record in below if _has_text(record)]
+    title = len(header) == 1
+    blank = all(not any(cell.strip() for cell in record[len(header) :]) for record in rows if len(record) == width)
+    longer = all(len(record) > len(header) for record in rows)
+    return [*header, *[""] * (width - len(header))] if longer and rows and (title or blank) else header

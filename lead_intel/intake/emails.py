@@ -1,0 +1,114 @@
+"""E-mails: raw text -> a normalised address, or `email_invalid`; a blank stays blank and is accepted.
+
+`judge` is the rule for one text: email-validator's syntax, without asking DNS. Its special-use domains (`.test`,
+`.local`, `.invalid`, ...) are invalid; `example.com` and its like are ordinary domains to it. `normalised` gives the
+same answers for a column: plain local parts vectorised, each distinct domain judged once, the rest text by text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from email_validator import EmailNotValidError, validate_email
+
+EmailCode = Literal["", "email_invalid"]
+
+ROLE, DISPOSABLE = "role", "disposable"
+ROLE_LOCALS = (
+    "abuse", "accounts", "admin", "administrator", "billing", "contact", "enquiries", "feedback", "help", "helpdesk",
+    "hello", "hostmaster", "hr", "info", "inquiries", "jobs", "legal", "mail", "marketing", "media", "news",
+    "newsletter", "no-reply", "noreply", "office", "orders", "postmaster", "press", "privacy", "sales", "security",
+    "service", "spam", "support", "team", "webmaster",
+)  # fmt: skip
+"""Local parts that name a function, not a person (RFC 2142 and common use). Flagged, not dropped."""
+
+DISPOSABLE_DOMAINS = (
+    "10minutemail.com", "discard.email", "dispostable.com", "fakeinbox.com", "getairmail.com", "getnada.com",
+    "guerrillamail.com", "guerrillamail.net", "guerrillamail.org", "mailcatch.com", "maildrop.cc", "mailinator.com",
+    "mailnesia.com", "mintemail.com", "moakt.com", "mohmal.com", "mytemp.email", "sharklasers.com", "spam4.me",
+    "spamgourmet.com", "temp-mail.org", "tempail.com", "tempmail.com", "throwawaymail.com", "trashmail.com",
+    "trashmail.de", "yopmail.com", "yopmail.fr",
+)  # fmt: skip
+"""Domains of mailboxes that last minutes. Flagged, not dropped; a vendor's answer says more."""
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+"
+_PLAIN = rf"^(?P<local>{_ATOM}(?:\.{_ATOM})*)@(?P<domain>[A-Za-z0-9.\-]+)$"
+_MAX_LOCAL, _MAX_ADDRESS = 64, 254
+_TEXT = pa.large_string()
+
+
+@dataclass(frozen=True)
+class Emails:
+    """A column of e-mails. `addresses` are normalised (blank where blank or invalid), `keys` their lower case."""
+
+    addresses: pa.Array
+    keys: pa.Array
+    flags: pa.Array
+    invalid: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def judge(text: str) -> tuple[str, EmailCode]:
+    """The one rule for one text: (normalised address, "") or ("", code). Blank is accepted as blank."""
+    stripped = text.strip()
+    if not stripped:
+        return "", ""
+    try:
+        return validate_email(stripped, check_deliverability=False).normalized, ""
+    except EmailNotValidError:
+        return "", "email_invalid"
+
+
+def normalised(values: pa.Array | pa.ChunkedArray) -> Emails:
+    """The answers of `judge` for every text of `values` (no nulls), with flags."""
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    texts = pc.utf8_trim_whitespace(whole.cast(_TEXT))
+    addresses = _plain_addresses(texts)
+    rest = np.flatnonzero(pc.and_(pc.is_null(addresses), pc.not_equal(texts, "")).to_numpy(zero_copy_only=False))
+    judged = _judged(texts.take(pa.array(rest)))
+    mask = np.zeros(len(texts), bool)
+    mask[rest] = True
+    addresses = pc.fill_null(pc.replace_with_mask(addresses, pa.array(mask), judged), pa.scalar("", _TEXT))
+    blank = pc.equal(addresses, "")
+    invalid = pc.and_(blank, pc.not_equal(texts, "")).to_numpy(zero_copy_only=False)
+    keys = pc.utf8_lower(addresses)
+    return Emails(addresses, keys, _flags(keys), invalid)
+
+
+def _plain_addresses(texts: pa.Array) -> pa.Array:
+    """Normalised addresses of the texts with a plain local part and a valid ASCII domain; null for all others."""
+    parts = pc.extract_regex(texts, _PLAIN)
+    local, domain = pc.struct_field(parts, "local"), pc.struct_field(parts, "domain")
+    coded = pc.dictionary_encode(domain)
+    judged = pa.array([_domain(name) for name in coded.dictionary.to_pylist()], _TEXT)
+    addresses = pc.binary_join_element_wise(local, judged.take(coded.indices), pa.scalar("@", _TEXT))
+    fits = pc.and_(
+        pc.less_equal(pc.binary_length(local), _MAX_LOCAL), pc.less_equal(pc.binary_length(addresses), _MAX_ADDRESS)
+    )
+    return pc.if_else(fits, addresses, pa.scalar(None, _TEXT))
+
+
+def _domain(domain: str) -> str | None:
+    """The normalised domain when it is valid and stays ASCII; None leaves the address to the judge."""
+    address, _ = judge(f"a@{domain}")
+    name = address.partition("@")[2]
+    return name if name and name.isascii() else None
+
+
+def _judged(texts: pa.Array) -> pa.Array:
+    coded = pc.dictionary_encode(texts)
+    answers = pa.array([judge(text)[0] for text in coded.dictionary.to_pylist()], _TEXT)
+    return answers.take(coded.indices)
+
+
+def _flags(keys: pa.Array) -> pa.Array:
+    """`|`-joined flags of each address."""
+    local = pc.replace_substring_regex(keys, "@.*$", "")
+    domain = pc.replace_substring_regex(keys, "^.*@", "")
+    role = pc.is_in(local, pa.array(ROLE_LOCALS, _TEXT))
+    disposable = pc.is_in(domain, pa.array(DISPOSABLE_DOMAINS, _TEXT))
+    both, one, other, none = (pa.scalar(text, _TEXT) for text in (f"{ROLE}|{DISPOSABLE}", ROLE, DISPOSABLE, ""))
+    return pc.if_else(pc.and_(role, disposable), both, pc.if_else(role, one, pc.if_else(disposable, other, none)))

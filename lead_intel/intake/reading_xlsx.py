@@ -1,0 +1,119 @@
+"""XLSX workbook -> one Arrow table of text per visible sheet that holds anything.
+
+Runs in the reading child, after `recognise` found the zip's directory harmless. Hidden sheets are never read,
+formulas never evaluated: a cell is its stored value. Rows and columns keep their places.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import fastexcel
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lead_intel.errors import RejectedInput
+from lead_intel.intake import tables
+from lead_intel.intake.dialect import MAX_COLUMNS
+from lead_intel.intake.tables import TableFiles
+
+MAX_SHEETS = 30
+_WORKBOOK_BYTES = 8 << 20
+
+
+def read_xlsx(path: Path, scratch: Path) -> list[TableFiles]:
+    """Read every visible sheet of `path` into `scratch`.
+
+    Raises:
+        RejectedInput: `file_damaged`, `sheet_missing`, `sheet_ambiguous`, `too_many_columns`.
+    """
+    try:
+        reader = fastexcel.read_excel(str(path))
+        visible = _visible_sheets(path, reader.sheet_names)
+        if len(visible) > MAX_SHEETS:
+            raise RejectedInput(
+                "sheet_ambiguous",
+                f"The workbook has more than {MAX_SHEETS} sheets.",
+                "Keep the sheet with the list and delete the others.",
+            )
+        found = [_read_sheet(reader, name, number, scratch) for number, name in enumerate(visible)]
+    except fastexcel.FastExcelError:
+        raise RejectedInput(
+            "file_damaged", "The workbook is damaged: its sheets cannot be read.", "Save it again in Excel."
+        ) from None
+    read = [table for table in found if table is not None]
+    if not read:
+        raise RejectedInput("file_empty", "The workbook has no visible sheet with text.", "Upload a list with rows.")
+    return read
+
+
+def _visible_sheets(path: Path, names: list[str]) -> list[str]:
+    """Names of visible worksheets; chart sheets and hidden ones are left out by the workbook's own account."""
+    hidden: set[str] = set()
+    with zipfile.ZipFile(path) as archive:
+        parts = {part.filename.replace("\\", "/").lower(): part for part in archive.infolist()}
+        workbook = next((part for name, part in parts.items() if name.endswith("workbook.xml")), None)
+        if workbook is None:
+            return names
+        with archive.open(workbook) as handle:
+            content = handle.read(_WORKBOOK_BYTES)
+        charts = _chart_relations(archive, parts)
+    for sheet in _elements(content, "sheet"):
+        relation = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), "")
+        if sheet.get("state", "visible") != "visible" or relation in charts:
+            hidden.add(sheet.get("name", ""))
+    return [name for name in names if name not in hidden]
+
+
+def _chart_relations(archive: zipfile.ZipFile, parts: dict[str, zipfile.ZipInfo]) -> set[str]:
+    relations = next((part for name, part in parts.items() if name.endswith("_rels/workbook.xml.rels")), None)
+    if relations is None:
+        return set()
+    with archive.open(relations) as handle:
+        content = handle.read(_WORKBOOK_BYTES)
+    return {
+        element.get("Id", "")
+        for element in _elements(content, "Relationship")
+        if not element.get("Type", "").endswith("/worksheet")
+    }
+
+
+def _elements(content: bytes, name: str) -> list[ET.Element]:
+    try:
+        root = ET.fromstring(content)  # noqa: S314  # a part with a DTD was refused before
+    except ET.ParseError:
+        raise RejectedInput(
+            "file_damaged", "The workbook is damaged: its list of sheets cannot be read.", "Save it again in Excel."
+        ) from None
+    return [element for element in root.iter() if element.tag.rsplit("}", 1)[-1] == name]
+
+
+def _read_sheet(reader: fastexcel.ExcelReader, name: str, number: int, scratch: Path) -> TableFiles | None:
+    sheet = reader.load_sheet(name, header_row=None, skip_rows=0, dtypes="string")
+    if sheet.width > MAX_COLUMNS:
+        raise RejectedInput(
+            "too_many_columns",
+            f"A sheet has {sheet.width:,} columns; {MAX_COLUMNS:,} are read at most.",
+            "Delete the columns that are not needed.",
+        )
+    batch = sheet.to_arrow()
+    columns = [pc.fill_null(column.cast(pa.string()), "") for column in batch.columns]
+    filled = np.zeros(batch.num_rows, bool)
+    for column in columns:
+        filled |= pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(filled)
+    if not len(rows):
+        return None
+    header, below = int(rows[0]), rows[1:]
+    names = [f"c{index}" for index in range(len(columns))]
+    table = pa.Table.from_arrays(columns, names=names).take(pa.array(below))
+    label = f"sheet{number}"
+    tables.write_table(tables.part(scratch, label, "cells"), table)
+    tables.write_lines(scratch, label, below.astype(np.int64) + 1)
+    tables.write_bad(scratch, label, [])
+    headers = tuple(str(column[header].as_py()) for column in columns)
+    blank = batch.num_rows - header - 1 - len(below)
+    return TableFiles(label, headers, header + 1, "xlsx", sheet=name, blank_rows=blank)

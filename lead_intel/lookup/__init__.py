@@ -1,0 +1,1 @@
+"""Distinct phones -> line type and carrier; carrier breakouts."""

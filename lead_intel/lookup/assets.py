@@ -1,0 +1,88 @@
+"""The Dagster face of Lookup: load, call, return frame and metadata. No logic of its own."""
+
+import dagster as dg
+import pandas as pd
+
+from lead_intel.contract import CarrierBreakout, PhoneLookups, checked
+from lead_intel.guardrails.gate import require
+from lead_intel.lookup.breakout import break_out, unknown_share
+from lead_intel.lookup.lookup import LookedUp, look_up
+from lead_intel.record.lookups import replace_breakout
+from lead_intel.record.spend import usd
+from lead_intel.stage import stage_of
+from lead_intel.surroundings import Surroundings
+from lead_intel.uploads import UPLOADS, State
+
+_STAGE = "lookup"
+_ROWS_SHOWN = 10
+
+
+@dg.asset(
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    kinds={"twilio", "postgres"},
+    pool="twilio_lookup",
+    description="Line type and carrier of every distinct phone, from Twilio Lookup; answers are reused while fresh.",
+)
+def phone_lookups(
+    context: dg.AssetExecutionContext, surroundings: Surroundings, valid_leads: pd.DataFrame
+) -> dg.Output[pd.DataFrame]:
+    """See `lookup.look_up`. Guardrail 3 is asked before the first paid call."""
+    with stage_of(context, surroundings, _STAGE, State.SCREENING) as at_work:
+        looked_up = look_up(
+            valid_leads["phone"],
+            at_work.connection,
+            settings=at_work.settings,
+            policy=at_work.policy,
+            upload=at_work.upload,
+            supplier=at_work.ingestion.supplier,
+            stop=at_work.stop,
+            progress=at_work.progress,
+            before_paying=lambda: require((3,), at_work),
+        )
+        return dg.Output(checked(looked_up.frame, PhoneLookups), metadata=_account(looked_up))
+
+
+@dg.asset(
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    kinds={"pandas", "postgres"},
+    description="How many distinct numbers each carrier has, by line type, and their share; unknown is shown as such.",
+)
+def carrier_breakout(
+    context: dg.AssetExecutionContext, surroundings: Surroundings, phone_lookups: pd.DataFrame
+) -> dg.Output[pd.DataFrame]:
+    """See `breakout.break_out`. Not a stage of its own: it leaves the upload's state to those that are."""
+    breakout = checked(break_out(phone_lookups), CarrierBreakout)
+    with surroundings.connected() as connection:
+        replace_breakout(connection, context.partition_key, breakout)
+    metadata: dict[str, dg.MetadataValue | float | int] = {
+        "dagster/row_count": len(breakout),
+        "numbers": len(phone_lookups),
+        "unknown_line_type_share": round(unknown_share(phone_lookups), 4),
+        "top_carriers": dg.MetadataValue.md(_top(breakout).to_markdown(index=False)),
+    }
+    return dg.Output(breakout, metadata=metadata)
+
+
+def _account(looked_up: LookedUp) -> dict[str, dg.MetadataValue | float | int | str]:
+    frame, calls = looked_up.frame, looked_up.calls
+    outcomes = frame["outcome"].value_counts().rename_axis("outcome").reset_index(name="numbers")
+    types = frame["line_type"].value_counts().rename_axis("line type").reset_index(name="numbers")
+    codes = frame.loc[frame["error_code"] > 0, "error_code"].value_counts()
+    return {
+        "dagster/row_count": len(frame),
+        "from_cache": looked_up.cached,
+        "asked": 0 if calls is None else calls.asked,
+        "spent_usd": "0.00" if calls is None else str(usd(calls.settled)),
+        "package_errors": ", ".join(f"{code}: {count}" for code, count in codes.items()) or "none",
+        "outcomes": dg.MetadataValue.md(outcomes.to_markdown(index=False)),
+        "line_types": dg.MetadataValue.md(types.to_markdown(index=False)),
+    }
+
+
+def _top(breakout: pd.DataFrame) -> pd.DataFrame:
+    top = breakout.head(_ROWS_SHOWN).copy()
+    top["carrier"] = top["carrier"].str.slice(0, 30).str.replace("|", "/", regex=False)
+    top["share"] = (top["share"] * 100).round(1).astype(str) + " %"
+    return top.rename(columns={"line_type": "line type"})

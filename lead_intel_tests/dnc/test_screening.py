@@ -1,0 +1,196 @@
+"""Screening against the sandbox's DNC vendor: what is asked, what is paid, and that silence never clears a lead."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+
+from lead_intel.contract import DncVerdicts, checked
+from lead_intel.dnc.screening import Screening, screen
+from lead_intel.dnc.snapshots import ensure_snapshot
+from lead_intel.dnc.suppression import suppress_contacts
+from lead_intel.errors import Paused, UsageError
+from lead_intel.policy import Policy
+from lead_intel.record import dnc as record
+from lead_intel.settings import Settings
+
+UPLOAD = "upl_20261124_0123456789"
+
+
+@dataclass
+class Work:
+    settings: Settings
+    policy: Policy
+    connection: psycopg.Connection
+    upload: str = UPLOAD
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def progress(self, done: int, total: int) -> None:
+        pass
+
+
+@pytest.fixture
+def work(database: psycopg.Connection, settings: Settings, policy: Policy) -> Work:
+    ensure_snapshot(database, settings)
+    return Work(settings, policy, database)
+
+
+def leads_of(phones: list[int], **columns: Any) -> pd.DataFrame:
+    count = len(phones)
+    values: dict[str, Any] = {
+        "lead_id": [f"00000000-0000-0000-0000-{number:012d}" for number in range(count)],
+        "phone": phones,
+        "region": "US",
+        "email": [f"person{number}@example.com" for number in range(count)],
+        "consent_source": "web_form",
+        "consent_at": "2026-10-01T10:00:00Z",
+        "consent_url": "https://example.com/form",
+        "consent_text": "",
+        "consent_ip": "",
+        "consent_seller": "Example Inc.",
+        "consent_channel": "phone",
+        "consent_purpose": "",
+    }
+    return pd.DataFrame(values | columns)
+
+
+def lookups_of(phones: list[int], **columns: Any) -> pd.DataFrame:
+    values: dict[str, Any] = {
+        "phone": sorted(set(phones)),
+        "outcome": "ok",
+        "valid": True,
+        "line_type": "mobile",
+        "carrier_name": "Carrier",
+        "error_code": 0,
+    }
+    return pd.DataFrame(values | columns)
+
+
+def screened(work: Work, leads: pd.DataFrame, profile: str = "strict") -> Screening:
+    lookups = lookups_of(leads["phone"].tolist())
+    screening = screen(work, leads, lookups, profile=profile, supplier="acme")  # type: ignore[arg-type]
+    checked(screening.frame, DncVerdicts)
+    return screening
+
+
+def reasons(screening: Screening) -> set[str]:
+    return {reason for text in screening.frame["reasons"] for reason in text.split("|") if reason}
+
+
+PHONES = [1_212_555_0100 + number for number in range(60)]
+
+
+def test_every_lead_gets_a_verdict_that_is_kept(work: Work, sandbox: Any) -> None:
+    screening = screened(work, leads_of(PHONES))
+    counts = record.verdict_counts(work.connection, UPLOAD)
+    assert counts == {
+        verdict: int((screening.frame["verdict"] == verdict).sum()) for verdict in ("send", "hold", "block")
+    }
+    assert counts["send"] > 40
+    listed = screening.frame["reasons"].str.contains("dnc_registry")
+    assert listed.sum() >= 1
+    assert (screening.frame.loc[listed, "verdict"] == "block").all()
+    assert record.reason_counts(work.connection, UPLOAD)["dnc_registry"] == listed.sum()
+    assert sandbox.ledger()["dncscrub"]["distinct_keys"] == len(PHONES) - listed.sum()
+
+
+def test_screening_again_pays_nothing_and_changes_nothing(work: Work, sandbox: Any) -> None:
+    first = screened(work, leads_of(PHONES))
+    calls = sandbox.ledger()["dncscrub"]["calls"]
+    again = screened(work, leads_of(PHONES))
+    assert sandbox.ledger()["dncscrub"]["calls"] == calls
+    assert (again.asked, again.cached) == (0, first.asked)
+    pd.testing.assert_frame_equal(first.frame, again.frame)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("rate_limited", {}),
+        ("rate_limited", {"retry_after": 300}),
+        ("server_error", {}),
+        ("garbage", {}),
+        ("empty", {}),
+        ("truncated", {}),
+        ("drop_after", {}),
+    ],
+)
+def test_a_vendor_that_fails_leaves_its_leads_on_hold(
+    work: Work, sandbox: Any, kind: str, options: dict[str, Any]
+) -> None:
+    vendors = work.policy.vendors
+    brief = vendors.vendors["dncscrub"].model_copy(
+        update={"deadline_seconds": 1.0, "patience_seconds": 0, "attempts": 2}
+    )
+    work.policy = work.policy.model_copy(
+        update={"vendors": vendors.model_copy(update={"vendors": vendors.vendors | {"dncscrub": brief}})}
+    )
+    sandbox.fault("dncscrub", kind, **options)
+    failed = screened(work, leads_of(PHONES))
+    assert "send" not in set(failed.frame["verdict"])
+    assert "dnc_no_answer" in reasons(failed)
+    sandbox.clear()
+    work.upload = "upl_20261124_9876543210"
+    assert (screened(work, leads_of(PHONES)).frame["verdict"] == "send").sum() > 40
+
+
+def test_a_number_without_a_row_in_the_answer_is_held(work: Work, sandbox: Any) -> None:
+    sandbox.fault("dncscrub", "missing_rows", every_row=2)
+    screening = screened(work, leads_of(PHONES))
+    held = screening.frame["reasons"] == "dnc_no_answer"
+    assert 20 < held.sum() < 40
+    assert (screening.frame.loc[held, "verdict"] == "hold").all()
+
+
+def test_an_unknown_code_blocks(work: Work, sandbox: Any) -> None:
+    sandbox.fault("dncscrub", "unknown_code")
+    screening = screened(work, leads_of(PHONES))
+    assert set(screening.frame["verdict"]) == {"block"}
+    assert "dnc_vendor_unknown_code" in reasons(screening)
+
+
+def test_refused_credentials_pause_and_keep_the_verdicts_of_before(work: Work, sandbox: Any) -> None:
+    sandbox.fault("dncscrub", "unauthorized")
+    with pytest.raises(Paused) as paused:
+        screened(work, leads_of(PHONES))
+    assert paused.value.code == "credentials"
+    assert record.verdict_counts(work.connection, UPLOAD) is None
+
+
+def test_leads_that_no_answer_could_free_are_not_asked_about(work: Work, sandbox: Any) -> None:
+    bare = leads_of(PHONES, consent_at="", consent_url="", consent_seller="", consent_channel="")
+    screening = screened(work, bare)
+    assert reasons(screening) <= {"consent_evidence_missing", "dnc_registry"}
+    assert sandbox.ledger()["dncscrub"]["calls"] == 0
+    assert (screened(work, bare, "lenient").frame["verdict"] == "send").sum() > 40
+
+
+def test_an_opt_out_blocks_at_once_in_whatever_form_it_came(work: Work, sandbox: Any, tmp_path: Any) -> None:
+    opt_outs = tmp_path / "stop.txt"
+    opt_outs.write_text("(212) 555-0101\n\nPERSON2@Example.com\n+1 212 555 0103\n")
+    assert suppress_contacts(work.connection, work.settings, str(opt_outs), "stop", "sms") == 3
+    assert suppress_contacts(work.connection, work.settings, "2125550101", "stop", "sms") == 0
+    frame = screened(work, leads_of(PHONES[:6])).frame
+    assert frame["reasons"].str.contains("suppressed_phone").tolist() == [False, True, False, True, False, False]
+    assert frame["reasons"].str.contains("suppressed_email").tolist() == [False, False, True, False, False, False]
+    assert set(frame["verdict"][1:4]) == {"block"}
+
+
+def test_opt_outs_that_cannot_be_read_are_named_by_line_and_the_others_count(work: Work, tmp_path: Any) -> None:
+    opt_outs = tmp_path / "stop.txt"
+    opt_outs.write_text("2125550101\nnobody\n2125550103\n")
+    with pytest.raises(UsageError) as strange:
+        suppress_contacts(work.connection, work.settings, str(opt_outs), "stop", "sms")
+    assert "Line 2 " in strange.value.message
+    assert "nobody" not in str(strange.value)
+    assert suppress_contacts(work.connection, work.settings, "212-555-0103", "stop", "sms") == 0
+
+
+def test_without_any_list_everybody_is_held(database: psycopg.Connection, settings: Settings, policy: Policy) -> None:
+    work = Work(settings, policy, database)
+    screening = screened(work, leads_of(PHONES))
+    assert set(screening.frame["verdict"]) == {"hold"}
+    assert reasons(screening) == {"dnc_list_missing"}

@@ -1,0 +1,168 @@
+"""The Lookup stage: cache first, guardrail before paying, every number labelled, assets rerun without change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import psycopg
+import pytest
+
+import lead_intel.lookup.assets as lookup_assets
+from lead_intel.automation.frame_io import FrameIO
+from lead_intel.contract import PhoneLookups, checked
+from lead_intel.errors import Paused
+from lead_intel.lookup.lookup import LookedUp, look_up
+from lead_intel.policy import Policy
+from lead_intel.record.frames import read_frame, write_frame
+from lead_intel.settings import Settings
+from lead_intel.surroundings import Surroundings
+from lead_intel.uploads import UPLOADS
+
+UPLOAD = "upl_20261124_aaaaaaaaaa"
+
+
+@pytest.fixture
+def upload(database: psycopg.Connection) -> str:
+    database.execute(
+        "insert into lead_intel.lead_ingestions (upload, supplier, sha256) values (%s, 'acme', 'x')", (UPLOAD,)
+    )
+    return UPLOAD
+
+
+@pytest.fixture
+def run(database: psycopg.Connection, settings: Settings, policy: Policy) -> Callable[..., LookedUp]:
+    def look(phones: list[int], before_paying: Callable[[], None] = lambda: None, **limits: Any) -> LookedUp:
+        changed = policy.limits_of("twilio_lookup").model_copy(update=limits)
+        vendors = policy.vendors.model_copy(update={"vendors": {**policy.vendors.vendors, "twilio_lookup": changed}})
+        looked_up = look_up(
+            pd.Series(phones, dtype="int64"),
+            database,
+            settings=settings,
+            policy=policy.model_copy(update={"vendors": vendors}),
+            upload=UPLOAD,
+            supplier="acme",
+            stop=threading.Event(),
+            progress=lambda done, total: None,
+            before_paying=before_paying,
+        )
+        checked(looked_up.frame, PhoneLookups)
+        return looked_up
+
+    return look
+
+
+PHONES = [12125200000 + n for n in range(50)]
+
+
+def test_a_number_is_asked_once_however_often_it_stands_in_the_list(run: Any, sandbox: Any) -> None:
+    assert len(run(PHONES + PHONES).frame) == 50
+    assert sandbox.ledger()["twilio_lookup"]["calls"] == 50
+
+
+def test_the_cache_is_asked_first_and_then_there_is_nothing_to_pay(run: Any, sandbox: Any) -> None:
+    first = run(PHONES).frame
+
+    def never() -> None:
+        raise AssertionError
+
+    again = run(PHONES, before_paying=never)
+    assert (again.cached, again.calls) == (50, None)
+    pd.testing.assert_frame_equal(again.frame, first)
+    assert run([*PHONES, 12125299999]).calls.asked == 1
+    assert sandbox.ledger()["twilio_lookup"]["calls"] == 51
+
+
+def test_an_answer_past_its_age_is_bought_again(run: Any, sandbox: Any, database: psycopg.Connection) -> None:
+    run(PHONES)
+    database.execute("update lead_intel.phone_lookups set answered_at = now() - interval '31 days'")
+    database.execute("update lead_intel.vendor_calls set answered_at = now() - interval '31 days'")
+    assert run(PHONES).calls.asked == 50
+
+
+def test_the_guardrail_is_asked_before_the_first_paid_call(run: Any, sandbox: Any) -> None:
+    def refuse() -> None:
+        raise Paused("credentials", "No.", "Mend it.")
+
+    with pytest.raises(Paused):
+        run(PHONES, before_paying=refuse)
+    assert sandbox.ledger()["twilio_lookup"]["calls"] == 0
+
+
+def test_numbers_without_an_answer_say_why_and_are_asked_again_next_time(run: Any, sandbox: Any) -> None:
+    sandbox.fault("twilio_lookup", "slow", options={"seconds": 5, "match": str(PHONES[3])})
+    sandbox.fault("twilio_lookup", "garbage", options={"match": str(PHONES[4])})
+    frame = run(PHONES, deadline_seconds=0.5).frame.set_index("phone")
+    assert frame.loc[PHONES[3], "outcome"] == "timeout"
+    assert frame.loc[PHONES[4], "outcome"] == "vendor_error"
+    assert set(frame.loc[PHONES[3:5], "line_type"]) == {"unknown"}
+    sandbox.clear()
+    again = run(PHONES)
+    assert again.calls.asked == 2
+    assert set(again.frame["outcome"]) == {"ok"}
+
+
+def test_invalid_and_package_errors_are_told_apart_and_cached(run: Any, sandbox: Any) -> None:
+    sandbox.fault("twilio_lookup", "invalid", options={"match": str(PHONES[0])})
+    sandbox.fault("twilio_lookup", "package_error", options={"match": str(PHONES[1]), "code": 60601})
+    frame = run(PHONES[:3]).frame.set_index("phone")
+    assert (frame.loc[PHONES[0], "outcome"], frame.loc[PHONES[0], "valid"]) == ("invalid", False)
+    assert (frame.loc[PHONES[1], "outcome"], frame.loc[PHONES[1], "error_code"]) == ("ok", 60601)
+    assert frame.loc[PHONES[1], "line_type"] == "unknown"
+    sandbox.clear()
+    assert run(PHONES[:3]).calls is None
+
+
+def materialize(settings: Settings) -> dg.ExecuteInProcessResult:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(UPLOADS.name, [UPLOAD])
+        return dg.materialize(
+            [
+                dg.AssetSpec("valid_leads", partitions_def=UPLOADS),
+                lookup_assets.phone_lookups,
+                lookup_assets.carrier_breakout,
+            ],
+            partition_key=UPLOAD,
+            resources={"surroundings": Surroundings(), "io_manager": FrameIO()},
+            instance=instance,
+            selection=["phone_lookups", "carrier_breakout"],
+            raise_on_error=False,
+        )
+
+
+def test_the_assets_hand_on_their_frames_and_a_rerun_changes_nothing(
+    upload: str, settings: Settings, sandbox: Any, database: psycopg.Connection
+) -> None:
+    write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES}))
+    assert materialize(settings).success
+    breakout = read_frame(settings.frames_dir, "carrier_breakout", upload)
+    assert breakout["numbers"].sum() == len(PHONES)
+    paid = sandbox.ledger()["twilio_lookup"]["paid_calls"]
+    stored = "select carrier, line_type, numbers, share from lead_intel.carrier_breakouts order by 1, 2"
+    rows = database.execute(stored).fetchall()
+    assert sum(row[2] for row in rows) == len(PHONES)
+    assert materialize(settings).success
+    assert database.execute(stored).fetchall() == rows
+    pd.testing.assert_frame_equal(read_frame(settings.frames_dir, "carrier_breakout", upload), breakout)
+    assert sandbox.ledger()["twilio_lookup"]["paid_calls"] == paid
+
+
+def test_a_revoked_credential_parks_the_upload_before_anything_is_paid(
+    upload: str, settings: Settings, sandbox: Any, database: psycopg.Connection
+) -> None:
+    write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES}))
+    sandbox.fault("twilio_lookup", "unauthorized")
+    assert not materialize(settings).success
+    row = database.execute("select state, state_reason from lead_intel.lead_ingestions").fetchone()
+    assert row == ("paused", "credentials")
+    assert sandbox.ledger()["twilio_lookup"]["paid_calls"] == 0
+
+
+def test_no_number_stands_in_dagsters_metadata(upload: str, settings: Settings, sandbox: Any) -> None:
+    write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES}))
+    result = materialize(settings)
+    for event in result.all_events:
+        assert "2125200" not in str(event.event_specific_data)
