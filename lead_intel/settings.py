@@ -33,9 +33,6 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = Field(description="PostgreSQL 15 to 18: the system of record")
     dagster_pg_url: SecretStr | None = Field(default=None, description="Dagster's storage")
-    lead_intel_dagster_url: str | None = Field(
-        default=None, description="Dagster's web UI (with its path prefix), which the gateway shows under /dagster"
-    )
     lead_intel_replica_url: SecretStr | None = Field(default=None, description="a read replica, for guardrail 10")
 
     supabase_url: str = Field(description="Storage and Realtime")

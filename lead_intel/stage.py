@@ -78,7 +78,7 @@ def stage_of(
     settings, policy = surroundings.settings, surroundings.policy
     upload, started = context.partition_key, time.monotonic()
     with connected(settings) as connection:
-        at_work = StageAtWork(upload, stage, context.run_id, settings, policy, connection)
+        at_work = StageAtWork(upload, stage, context.run.run_id, settings, policy, connection)
         try:
             _take(at_work, context.instance, state)
             with _heartbeat(at_work):

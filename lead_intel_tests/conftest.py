@@ -11,7 +11,8 @@ import shutil
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from lead_intel.settings import REPOSITORY, Settings, load_settings
 IDENTITY_KEY = "test-identity-key-0123456789abcdef"
 _SETTINGS = {name.upper() for name in Settings.model_fields}
 _FOLDER = "lead-intel-tests-"
+_MEMORY = Path("/dev/shm")
+_ENOUGH_MEMORY = 4 * 2**30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,18 +56,36 @@ def plain_environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def session_home() -> Iterator[Home]:
     _remove_left_by_killed_sessions()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+    with reachable_folder() as folder:
+        yield Home.at(folder)
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A place for homes that the database's account can reach, in memory where there is enough of it."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_place_for_homes()))
     # As root the server's account has to pass through.
     folder.chmod(0o711)
-    yield Home.at(folder)
+    yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _place_for_homes() -> Path:
+    in_memory = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH_MEMORY
+    return _MEMORY if in_memory else Path(tempfile.gettempdir())
+
+
 def _remove_left_by_killed_sessions() -> None:
-    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+    for left in _place_for_homes().glob(f"{_FOLDER}*"):
         pid = left.name.removeprefix(_FOLDER).split("-")[0]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_folder() -> Callable[[], AbstractContextManager[Path]]:
+    """`reachable_folder`, for tests that make homes of their own."""
+    return reachable_folder
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +122,7 @@ def database(
     """A connection (autocommit) to a fresh, migrated database, which DATABASE_URL names."""
     name = f"test_{tmp_path.parent.name[-8:]}_{time.monotonic_ns()}".replace("-", "_")
     with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as maintenance:
-        maintenance.execute(f'create database "{name}" template {_template} strategy file_copy')
+        maintenance.execute(f'create database "{name}" template {_template} strategy wal_log')
         monkeypatch.setenv("DATABASE_URL", cluster.url_of(name))
         monkeypatch.setenv("LEAD_INTEL_HOME", str(tmp_path))
         monkeypatch.setenv("LEAD_INTEL_ENVIRONMENT", "embedded")

@@ -50,7 +50,7 @@ def _second_person(connection: psycopg.Connection, plan: plans.Plan, by: str) ->
     message = (
         f"{by} chose the sample; policy wants a second person to approve {plan.plan}."
         if chooser is not None
-        else f"Nobody is on record as having chosen the sample of {plan.upload}, so that no one can be the second person."
+        else f"Nobody is on record as having chosen the sample of {plan.upload}, so no one can be the second."
     )
     remedy = (
         f"Somebody else runs `lead-intel approve {plan.plan} --by WHO`."

@@ -30,6 +30,10 @@ _FUNCTIONS = {
     "abs", "ceil", "concat", "contains", "ends_with", "floor", "greatest", "least", "length", "lower", "ln", "log10",
     "nullif", "prefix", "round", "sqrt", "starts_with", "substr", "substring", "suffix", "trim", "upper",
 }  # fmt: skip
+_RESULTS = {
+    "truth": ("BOOLEAN",),
+    "number": ("DOUBLE", "FLOAT", "DECIMAL", "INTEGER", "BIGINT", "HUGEINT", "SMALLINT", "TINYINT", "UBIGINT"),
+}
 _TARGETS = {"varchar", "text", "double", "float", "integer", "int", "bigint", "boolean", "bool"}
 
 
@@ -65,12 +69,15 @@ def check(database: duckdb.DuckDBPyConnection, expression: str, kind: str, place
     """
     for node in _nodes(_parsed(database, expression, place)):
         _check_node(node, place)
-    # Bound against the table without touching a row: types and names are decided here, values never are.
-    query = f"select typeof({_as(expression, kind)}) from {LEAD} limit 0"  # noqa: S608  # checked above
+    # Described, not executed: types and names are decided here, no value of a row is looked at.
+    query = f"describe select (\n{expression}\n) from {LEAD}"  # noqa: S608  # checked above
     try:
-        database.execute(query)
+        row = database.execute(query).fetchone()
     except duckdb.Error as error:
         raise _invalid(place, str(error).splitlines()[0].split(": ", 1)[-1].rstrip(".")) from None
+    found = str(row[1]) if row else ""
+    if not found.startswith(_RESULTS[kind]):
+        raise _invalid(place, f"it gives {found.lower()}, not a {kind}")
 
 
 def as_truth(expression: str) -> str:

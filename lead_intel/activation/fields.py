@@ -1,4 +1,4 @@
-"""The fields of one lead that persona policy may name, and what of them may be sent. Pure; documented in docs/personas.md.
+"""The fields of one lead that persona policy may name (docs/personas.md), and what of them may be sent. Pure.
 
 What is sent obeys the fact sheet on identity (section 4): the phone is a trait in E.164, never an identifier; the
 e-mail is sent in lower case, and only when it is no role or disposable address and not known to be undeliverable.

@@ -84,9 +84,7 @@ def definitions(policy: Personas) -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
-def _members(
-    database: duckdb.DuckDBPyConnection, name: str, persona: Persona, order_key: str
-) -> pd.DataFrame:
+def _members(database: duckdb.DuckDBPyConnection, name: str, persona: Persona, order_key: str) -> pd.DataFrame:
     parts = [expressions.as_number(expression) for expression in persona.score.values()]
     named_parts = ", ".join(f"'{_quoted(part)}', part_{number}" for number, part in enumerate(persona.score))
     columns = "".join(f", {sql} as part_{number}" for number, sql in enumerate(parts))
@@ -95,7 +93,8 @@ def _members(
         with matching as (
             select *{columns} from {expressions.LEAD} where {expressions.as_truth(persona.where)}
         ), scored as (
-            select lead_id, cast({total} as double) as score, cast(json_object({named_parts}) as varchar) as score_parts,
+            select lead_id, cast({total} as double) as score,
+                   cast(json_object({named_parts}) as varchar) as score_parts,
                    cast({_traits(persona.traits)} as varchar) as traits
             from matching
         )

@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import pandas as pd
 
-from lead_intel import __version__
 from lead_intel.policy import Activation, Personas
 
 MESSAGE_PREFIX = "li-"
@@ -36,9 +36,7 @@ class AudienceKeys:
 
 def audience_keys(policy: Personas, ever: Sequence[tuple[str, str]]) -> AudienceKeys:
     """Keys from policy and from (persona, key) as used so far, oldest first; a key in use elsewhere is not former."""
-    current = {persona: key for persona, key in ever} | {
-        name: persona.audience_key for name, persona in policy.personas.items()
-    }
+    current = dict(ever) | {name: persona.audience_key for name, persona in policy.personas.items()}
     in_use = set(current.values())
     former: dict[str, list[str]] = {}
     for persona, key in ever:
@@ -100,20 +98,22 @@ def facts_digest(facts: pd.DataFrame, policy: str) -> str:
     return hashlib.sha256(f"{policy}\n{rows}".encode()).hexdigest()
 
 
-def _message_ids(rows: pd.DataFrame) -> list[str]:
+def _message_ids(rows: pd.DataFrame) -> pd.Series:
     columns = (rows[name].tolist() for name in ("lead_id", "persona", "action", "version", "sent"))
-    return [message_id(*values) for values in zip(*columns, strict=True)]
+    return pd.Series([message_id(*values) for values in zip(*columns, strict=True)], index=rows.index, dtype="str")
 
 
 def _payloads(rows: pd.DataFrame, keys: AudienceKeys, at: datetime) -> pd.Series:
     """Identify calls as JSON text, put together column by column. userId is our lead id, never a phone or e-mail."""
-    context = json.dumps({"library": {"name": "lead-intel", "version": __version__}})
+    context = json.dumps({"library": {"name": "lead-intel", "version": version("lead-intel")}})
     moment = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     flags = {
         (persona, action): _flags(keys, persona, action)
         for persona, action in rows[["persona", "action"]].drop_duplicates().itertuples(index=False)
     }
-    flag = pd.Series([flags[pair] for pair in zip(rows["persona"], rows["action"], strict=True)], index=rows.index, dtype="str")
+    flag = pd.Series(
+        [flags[pair] for pair in zip(rows["persona"], rows["action"], strict=True)], index=rows.index, dtype="str"
+    )
     inner = rows["traits"].str.slice(1, -1)
     traits = "{" + inner.where(inner == "", inner + ",") + flag + "}"
     return (

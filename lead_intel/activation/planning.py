@@ -25,7 +25,7 @@ from lead_intel.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Persona members of an upload as they stand now. `members`: persona, lead_id, version, excluded (blank = wanted)."""
+    """An upload's persona members now. `members`: persona, lead_id, version, excluded (blank = wanted)."""
 
     members: pd.DataFrame
     digest: str
@@ -56,9 +56,7 @@ def facts_now(connection: psycopg.Connection, settings: Settings, policy: Policy
     )
     rows["suppressed"] = rows["lead_id"].isin(suppressed.index[suppressed])
     rows["excluded"] = _exclusions(rows)
-    judged = rows[
-        ["persona", "lead_id", "version", "verdict", "fresh_until", "fresh", "suppressed", "newer_owner"]
-    ]
+    judged = rows[["persona", "lead_id", "version", "verdict", "fresh_until", "fresh", "suppressed", "newer_owner"]]
     digest = facts_digest(judged, policy_digest(policy.personas, policy.activation))
     return Facts(rows[["persona", "lead_id", "version", "excluded"]], digest)
 

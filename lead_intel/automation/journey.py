@@ -6,6 +6,7 @@ can be repeated: done work is found, never paid or pushed again.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import time
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
     row = ingestions.find(desk.connection, upload)
     if row.state == State.REJECTED:
         raise RejectedInput(row.state_reason or "rejected", row.state_message or "The upload was rejected.")
-    ingestions.set_sample_percent(desk.connection, upload, percent)
+    ingestions.set_sample_percent(desk.connection, upload, percent, getpass.getuser())
 
 
 def plan(desk: Desk, upload: str) -> None:

@@ -78,6 +78,15 @@ class Books:
         self._asked += len(claim.intents)
         return claim.intents, _answered_before(asks, claim.answered), claim.taken
 
+    def withdraw(self, call_ids: Sequence[int]) -> None:
+        """Give back claims whose calls never went out: no answer, no money, nobody's row."""
+        with self._connection.transaction():
+            vendor_calls.finish(
+                self._connection,
+                [Result(call_id, Outcome.INDETERMINATE, "no", "{}", None) for call_id in call_ids],
+            )
+        self._asked -= len(call_ids)
+
     def record(self, own: Sequence[Answered], free: Sequence[Answered]) -> None:
         """The caller's rows, the outcomes of our `own` calls and their money, together. `free` cost nothing."""
         with self._connection.transaction():

@@ -28,7 +28,6 @@ _GRACE_SECONDS = 0.3
 
 _CUT_OFF_TOO_OFTEN = Verdict(Outcome.INDETERMINATE, "no", detail="cut off twice before an answer; not asked again")
 _NOT_ASKED = Verdict(Outcome.VENDOR_ERROR, "no", detail="the vendor fails nearly every call; not asked")
-_NOT_SENT = Verdict(Outcome.INDETERMINATE, "no", detail="the round ended before the call went out")
 _CUT_OFF = Verdict(Outcome.INDETERMINATE, "unknown", detail="stopped while the call was under way")
 
 
@@ -130,7 +129,9 @@ class Round:
 
     async def _start(self) -> None:
         """Claim as many questions as pace, slots and budget allow, and send them at once."""
-        calls = min(self._pace.available(len(self._running)), len(self._pending))
+        # What came back and is not recorded yet counts as under way: a crash would lose it.
+        under_way = len(self._running) + len(self._own)
+        calls = min(self._pace.available(under_way), len(self._pending))
         if self._breaker.is_open:
             calls = min(calls, 1) if self._breaker.allows() else 0
         chunk = [self._pending.popleft() for _ in range(calls)]
@@ -148,14 +149,14 @@ class Round:
             self._free += answered
             by_subject = {ask.subject: ask for ask in chunk}
             self._elsewhere.update({subject: by_subject[subject] for subject in taken})
+            if self._halt or self._stop.is_set():
+                # Something ended the round while the claim was being committed: nothing goes out any more.
+                await asyncio.to_thread(self._books.withdraw, list(intents.values()))
+                return
             self._send({call_id: by_subject[subject] for subject, call_id in intents.items()})
             return
 
     def _send(self, claimed: dict[int, Ask]) -> None:
-        if self._halt or self._stop.is_set():
-            # Something ended the round while the claim was being committed: nothing goes out any more.
-            self._own += [Answered(ask, _NOT_SENT, call_id, 0.0) for call_id, ask in claimed.items()]
-            return
         if claimed and self._breaker.is_open:
             self._breaker.probing()
         self._pace.take(len(claimed))
@@ -178,7 +179,7 @@ class Round:
         if self._own or self._free or self._halt:
             return
         patience = _TICK_SECONDS
-        if self._pending and len(self._running) < self._pace.slots:
+        if self._pending and len(self._running) < int(self._pace.slots):
             patience = min(patience, max(self._pace.wait_seconds(), 0.001))
         await self._until_back(patience)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from lead_intel import settings
 from lead_intel.cli import compliance, house, lists, money, stand_ins, work
 from lead_intel.errors import LeadIntelError
 from lead_intel.terminal import say_error
@@ -44,7 +45,7 @@ def main() -> None:
 
 def _keep_places(error: Exception) -> Path:
     """Write where it happened, without the exception's text: that may hold personal data."""
-    folder = house.home_from_environment()
+    folder = settings.home()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "unforeseen.log"
     with path.open("a", encoding="utf-8") as handle:

@@ -1,6 +1,6 @@
 """The Dagster face of DNC compliance: load, call, return frame and metadata. No logic of its own."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: Dagster reads the annotation of `context` as an object.
 
 from typing import cast
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from statistics import median
 
 import dagster as dg
 import pandas as pd
@@ -122,10 +123,12 @@ def _vendor_account(result: VendorResult) -> Metadata:
         "outcomes": dg.MetadataValue.md(outcomes.to_markdown(index=False)),
     }
     if result.calls is not None:
-        seconds = pd.Series(result.calls.seconds, dtype="float64")
         account |= {"asked": result.calls.asked, "spent_usd": str(usd(result.calls.settled))}
-        if len(seconds):
-            account |= {"p50_seconds": round(seconds.median(), 3), "p100_seconds": round(seconds.max(), 3)}
+        if result.calls.seconds:
+            account |= {
+                "p50_seconds": round(median(result.calls.seconds), 3),
+                "p100_seconds": round(max(result.calls.seconds), 3),
+            }
     if result.gave_up is not None:
         account["gave_up"] = f"{result.gave_up.message} {result.gave_up.remedy}".strip()
     return account

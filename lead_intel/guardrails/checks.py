@@ -14,11 +14,9 @@ import psycopg
 from lead_intel.errors import LeadIntelError, RejectedInput
 from lead_intel.guardrails.evaluate import GUARDRAILS, evaluate
 from lead_intel.guardrails.gate import WARNS_ONLY, acceptance, objection, remembered
-from lead_intel.guardrails.inputs import gather
+from lead_intel.guardrails.inputs import Inputs, gather
 from lead_intel.guardrails.result import GuardrailResult, GuardrailState
-from lead_intel.policy import Policy
 from lead_intel.record import ingestions
-from lead_intel.settings import Settings
 from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import UPLOADS, State
 
@@ -52,38 +50,34 @@ def spec(number: int, asset: str) -> dg.AssetCheckSpec:
 
 def guard(asset: str, numbers: Sequence[int]) -> dg.AssetChecksDefinition:
     """One step that runs the guardrails `numbers` side by side for the run's upload."""
-    specs = [spec(number, asset) for number in numbers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
 
-        @dg.multi_asset_check(
-            name=f"{asset.replace('/', '_')}_guardrails",
-            specs=specs,
-            description=f"Pre-flight checks on {asset}: {', '.join(GUARDRAILS[n].title for n in numbers)}.",
-        )
-        def guardrails(
-            context: dg.AssetCheckExecutionContext, surroundings: Surroundings
-        ) -> Iterator[dg.AssetCheckResult]:
-            settings, policy, upload = surroundings.settings, surroundings.policy, _upload_of(context)
-            with surroundings.connected() as connection:
-                inputs = gather(settings, policy, connection, upload)
-                results = remembered(connection, upload, evaluate(numbers, inputs))
-                is_dry_run = inputs.ingestion is not None and not inputs.ingestion.activation_ready
-                stopping = [
-                    error
-                    for result in results
-                    if not (is_dry_run and result.number in _AHEAD_OF_ACTIVATION)
-                    and (error := objection(result, policy, settings)) is not None
-                ]
-                for error in stopping:
-                    context.log.error(f"Stopped by {error.code}: {error}")
-                if stopping:
-                    _park(connection, upload, stopping[0])
-            stopped = {error.message for error in stopping}
-            for result in results:
-                yield _shown(result, asset, policy, settings, stops=result.seen in stopped)
+    @dg.multi_asset_check(
+        name=f"{asset.replace('/', '_')}_guardrails",
+        specs=[spec(number, asset) for number in numbers],
+        description=f"Pre-flight checks on {asset}: {', '.join(GUARDRAILS[n].title for n in numbers)}.",
+    )
+    def guardrails(context: dg.AssetCheckExecutionContext, surroundings: Surroundings) -> Iterator[dg.AssetCheckResult]:
+        upload = _upload_of(context)
+        with surroundings.connected() as connection:
+            inputs = gather(surroundings.settings, surroundings.policy, connection, upload)
+            results = remembered(connection, upload, evaluate(numbers, inputs))
+            objections = {result.number: _objection(result, inputs) for result in results}
+            stopping = [error for error in objections.values() if error is not None]
+            if stopping:
+                _park(connection, upload, stopping[0])
+        for error in stopping:
+            context.log.error(f"Stopped by {error.code}: {error}")
+        for result in results:
+            yield _shown(result, asset, inputs, stops=objections[result.number] is not None)
 
     return guardrails
+
+
+def _objection(result: GuardrailResult, inputs: Inputs) -> LeadIntelError | None:
+    is_dry_run = inputs.ingestion is not None and not inputs.ingestion.activation_ready
+    if is_dry_run and result.number in _AHEAD_OF_ACTIVATION:
+        return None
+    return objection(result, inputs.policy, inputs.settings)
 
 
 def _upload_of(context: dg.AssetCheckExecutionContext) -> str:
@@ -95,9 +89,7 @@ def _park(connection: psycopg.Connection, upload: str, error: LeadIntelError) ->
     ingestions.set_state(connection, upload, state, reason=error.code, message=error.message, remedy=error.remedy)
 
 
-def _shown(
-    result: GuardrailResult, asset: str, policy: Policy, settings: Settings, *, stops: bool
-) -> dg.AssetCheckResult:
+def _shown(result: GuardrailResult, asset: str, inputs: Inputs, *, stops: bool) -> dg.AssetCheckResult:
     """Dagster knows passed, warning and error: a state that is neither passed nor stopping is shown as a warning."""
     return dg.AssetCheckResult(
         check_name=result.name,
@@ -105,7 +97,7 @@ def _shown(
         passed=result.state is GuardrailState.PASSED,
         severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
         description=_line(result),
-        metadata=_metadata(result, policy, settings),
+        metadata=_metadata(result, inputs),
     )
 
 
@@ -120,7 +112,7 @@ _WORDS = {
 }
 
 
-def _metadata(result: GuardrailResult, policy: Policy, settings: Settings) -> dict[str, dg.MetadataValue]:
+def _metadata(result: GuardrailResult, inputs: Inputs) -> dict[str, dg.MetadataValue]:
     """Figures as numbers (plotted over time), then what it means in markdown."""
     shown: dict[str, dg.MetadataValue] = {}
     for name, figure in result.figures.items():
@@ -131,7 +123,9 @@ def _metadata(result: GuardrailResult, policy: Policy, settings: Settings) -> di
                 shown[name] = dg.MetadataValue.int(figure)
             case float():
                 shown[name] = dg.MetadataValue.float(figure)
-    accepted = acceptance(result.number, policy, settings) if result.state is GuardrailState.UNVERIFIABLE else None
+    accepted = None
+    if result.state is GuardrailState.UNVERIFIABLE:
+        accepted = acceptance(result.number, inputs.policy, inputs.settings)
     lines = [
         f"**{result.state.replace('_', ' ')}** since {result.since:%Y-%m-%d %H:%M:%S} UTC",
         f"- Seen: {result.seen}",

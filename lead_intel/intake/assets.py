@@ -1,6 +1,6 @@
 """Intake's Dagster face: the list as read, then its leads and its quarantined rows. Adapters only."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: Dagster reads the annotation of `context` as an object.
 
 import shutil
 from collections.abc import Iterator

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lead_intel.errors import RejectedInput
+from lead_intel.intake.recognise import refused_format
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS = 1000
@@ -16,6 +17,9 @@ SAMPLE_BYTES = 256 << 10
 SAMPLE_RECORDS = 100
 
 _SEP_LINE = re.compile(r'"?sep=(.)"?')
+# Control characters that no text list holds; tab, line ends, VT and FF are not among them.
+_CONTROLS = tuple(chr(code) for code in range(1, 32) if code not in (9, 10, 11, 12, 13))
+_CONTROL_SHARE = 0.005
 _HEADER_WEIGHT = 0.2
 """How much a header of the usual width adds to the share of records that have it."""
 
@@ -46,9 +50,10 @@ def dialect_of(content: bytes, *, whole: bool) -> Dialect:
     """The dialect of the file that begins with `content` (UTF-8); `whole` when that is all of it.
 
     Raises:
-        RejectedInput: `file_empty`, `header_too_long`, `too_many_columns`.
+        RejectedInput: `file_empty`, `header_too_long`, `too_many_columns`, `format_unknown`.
     """
     sample = Sample(content.decode("utf-8", "replace").replace("\x00", ""), whole)
+    _refuse_binary(sample.text)
     first = sample.text.split("\n", 1)[0].rstrip("\r")
     announced = _SEP_LINE.fullmatch(first)
     if announced and announced[1] in DELIMITERS:
@@ -58,6 +63,11 @@ def dialect_of(content: bytes, *, whole: bool) -> Dialect:
     records = _records(sample, best)
     one_column = _fitness(records) == (0.0, 0)
     return _dialect(sample, None if one_column else best, records, first=0)
+
+
+def _refuse_binary(text: str) -> None:
+    if sum(map(text.count, _CONTROLS)) > len(text) * _CONTROL_SHARE:
+        raise refused_format("unknown", "binary data")
 
 
 def parsed_row(text: str, separator: str) -> list[str]:

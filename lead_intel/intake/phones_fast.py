@@ -1,8 +1,8 @@
 """Phones of common US shapes, decided for a whole column at once; everything else is left undecided.
 
-Ten digits, or eleven that begin with 1, with nothing around them but spaces, dots, dashes, slashes and brackets, a leading +1,
-an extension, `tel:`, Unicode dashes or invisible marks. Validity comes from `nanp`'s table. Must agree with
-`phones.judge` on every text that it decides (a property test holds the two together).
+Ten digits, or eleven that begin with 1, with nothing around them but spaces, dots, dashes, slashes and brackets, a
+leading +1, an extension, `tel:`, Unicode dashes or invisible marks. Validity comes from `nanp`'s table. Must agree
+with `phones.judge` on every text that it decides (a property test holds the two together).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _POWERS = 10 ** np.arange(9, -1, -1, dtype=np.int64)
 _NATIONAL = 10
 _COUNTRY_CODE_1 = np.int64(10**_NATIONAL)
 
-# A numeric cell's ".0" is not a digit: such texts are the judge's.
-_NUMERIC_CELL = r"^\+?[0-9]+\.0+$"
+# A numeric cell's ".0" is no digit.
+_NUMERIC_CELL = r"^(\+?[0-9]+)\.0+$"
 _INVISIBLE = "[\u00ad\u200b-\u200f\u2060\ufeff]"
 _DASHES = "[\u2010-\u2015\u2212\u30fc\uff0d]"
 _SPACES = "[\u00a0\u3000]"
@@ -65,10 +65,16 @@ def fast_digits(texts: pa.Array) -> Fast:
 
 
 def _plainer(texts: pa.Array) -> pa.Array:
-    """The same numbers without what libphonenumber reads over: other dashes, marks, extensions, `tel:`."""
-    for pattern, plain in ((_INVISIBLE, ""), (_DASHES, "-"), (_SPACES, " ")):
+    """The same numbers without what is read over: other dashes, marks, extensions, `tel:`, a numeric cell's `.0`."""
+    # In the judge's order: a numeric cell is one before anything but invisible marks is taken away.
+    for pattern, plain in (
+        (_INVISIBLE, ""),
+        (_NUMERIC_CELL, r"\1"),
+        (_DASHES, "-"),
+        (_SPACES, " "),
+        ("^tel:", ""),
+    ):
         texts = pc.replace_substring_regex(texts, pattern, plain)
-    texts = pc.replace_substring_regex(texts, "^tel:", "")
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, _EXTENSION, r"\1"))
 
 

@@ -83,7 +83,7 @@ def read_list(path: Path, prefers: Prefers, scratch_parent: Path | None = None) 
     with tempfile.TemporaryDirectory(prefix="reading-", dir=scratch_parent) as folder:
         scratch = Path(folder)
         found = _run_child(path, scratch)
-        return _loaded(_chosen(found, prefers), scratch)
+        return loaded(_chosen(found, prefers), scratch)
 
 
 def _run_child(path: Path, scratch: Path) -> list[TableFiles]:
@@ -175,7 +175,8 @@ def _chosen(found: list[TableFiles], prefers: Prefers) -> TableFiles:
     return preferred[0]
 
 
-def _loaded(files: TableFiles, scratch: Path) -> Reading:
+def loaded(files: TableFiles, scratch: Path) -> Reading:
+    """The table that the child wrote: its files mapped into memory (they may be removed then), rows in order."""
     table = tables.read_table(tables.part(scratch, files.name, "cells"))
     bad = tables.read_table(tables.part(scratch, files.name, "bad"))
     lines = tables.read_table(tables.part(scratch, files.name, "lines"))["line"].to_numpy()

@@ -51,9 +51,6 @@ _XML_ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", 
 _DECLARED = re.compile(r"""<\?xml[^>]*encoding\s*=\s*["']([^"']+)""")
 _ROOT = re.compile(r"<[A-Za-z_]")
 _DTD = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
-# C0 controls that no text list holds; tab, line ends, VT, FF and (stripped later) NUL are not among them.
-_BINARY = bytes(code for code in range(1, 32) if code not in (9, 10, 11, 12, 13))
-_BINARY_SHARE = 0.005
 
 
 def kind_of(path: Path) -> Kind:
@@ -76,12 +73,13 @@ def kind_of(path: Path) -> Kind:
         raise _refused_ole(path)
     for magic, name, words in _MAGIC:
         if head.startswith(magic):
-            raise _refused(name, words)
+            raise refused_format(name, words)
     _refuse_markup(head)
     return "csv"
 
 
-def _refused(name: str, words: str) -> RejectedInput:
+def refused_format(name: str, words: str) -> RejectedInput:
+    """The refusal of a format that is not read."""
     return RejectedInput(f"format_{name}", f"The file is {words}, not a list that can be read.", SAVE_AS)
 
 
@@ -90,8 +88,8 @@ def _refused_ole(path: Path) -> RejectedInput:
         if content.find("EncryptedPackage".encode("utf-16-le")) >= 0:
             return password_protected()
         if any(content.find(name.encode("utf-16-le")) >= 0 for name in ("Workbook", "Book")):
-            return _refused("xls", "an old Excel workbook (XLS)")
-    return _refused("ole", "an old Office document")
+            return refused_format("xls", "an old Excel workbook (XLS)")
+    return refused_format("ole", "an old Office document")
 
 
 def password_protected() -> RejectedInput:
@@ -109,15 +107,11 @@ def _refuse_markup(head: bytes) -> None:
     if not text and not head.strip(b"\x00\r\n\t \xef\xbb\xbf\xff\xfe"):
         raise RejectedInput("file_empty", "The file holds no text.", "Upload a list with a header and rows.")
     if text.startswith((b"<!doctype html", b"<html", b"<table", b"<head", b"<body", b"<div")):
-        raise _refused("html", "a web page (HTML)")
+        raise refused_format("html", "a web page (HTML)")
     if text.startswith((b"<?xml", b"<!doctype", b"<!--")):
-        raise _refused("xml", "an XML document")
+        raise refused_format("xml", "an XML document")
     if re.match(rb"[\[{]\s*[\"{\[\]}]", text):
-        raise _refused("json", "JSON")
-    # In UTF-16 any byte may be part of a letter.
-    wide = head.startswith(_BOMS[1:])
-    if text and not wide and sum(text.count(bytes([code])) for code in _BINARY) > len(text) * _BINARY_SHARE:
-        raise _refused("unknown", "binary data")
+        raise refused_format("json", "JSON")
 
 
 def _kind_of_zip(path: Path) -> Kind:
@@ -159,21 +153,21 @@ def unsafe(why: str) -> RejectedInput:
 
 def _kind_of_parts(archive: zipfile.ZipFile, parts: dict[str, zipfile.ZipInfo]) -> Kind:
     if "xl/workbook.bin" in parts:
-        raise _refused("xlsb", "a binary Excel workbook (XLSB)")
+        raise refused_format("xlsb", "a binary Excel workbook (XLSB)")
     if "mimetype" in parts or "content.xml" in parts:
         manifest = parts.get("meta-inf/manifest.xml")
         if manifest is not None and b"encryption-data" in _head_of(archive, manifest, 1 << 20):
             raise password_protected()
-        raise _refused("ods", "an OpenDocument file (ODS)")
+        raise refused_format("ods", "an OpenDocument file (ODS)")
     types = parts.get("[content_types].xml")
     content_types = b"" if types is None else _head_of(archive, types, 1 << 20)
     if any(name.endswith("vbaproject.bin") for name in parts) or b"macroEnabled" in content_types:
-        raise _refused("xlsm", "a workbook with macros")
+        raise refused_format("xlsm", "a workbook with macros")
     if any(name.endswith("xl/workbook.xml") for name in parts) or b"spreadsheetml.sheet.main" in content_types:
         return "xlsx"
     if types is not None:
-        raise _refused("office", "an Office document without a sheet")
-    raise _refused("zip", "a zip archive")
+        raise refused_format("office", "an Office document without a sheet")
+    raise refused_format("zip", "a zip archive")
 
 
 def _head_of(archive: zipfile.ZipFile, part: zipfile.ZipInfo, limit: int = _HEAD) -> bytes:

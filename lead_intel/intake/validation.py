@@ -87,7 +87,8 @@ def validate(raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier
     table = pa.Table.from_pandas(raw, preserve_index=False)
     _refuse_if_hopeless(table)
     readable = pc.equal(table[BAD_CODE], "")
-    unread, rows = table.filter(pc.invert(readable)), table.filter(readable)
+    unread = table.filter(pc.invert(readable))
+    rows = table.filter(readable) if unread.num_rows else table
     judged = _judge(rows, verdict.mapping, consent.vocabulary(policy, supplier))
     places = np.flatnonzero(pc.equal(judged.codes, "").to_numpy(zero_copy_only=False))
     keys = judged.email.keys.take(pa.array(places))

@@ -34,6 +34,9 @@ _PARTIAL = "partial"
 _NEEDED_BYTES = 256 * 1024 * 1024
 _BUILTIN_LOCALE_SINCE = 17
 
+# One sync of the file system is much faster than initdb's thousand, and on Linux it waits as they do.
+_UNSYNCED = ["--no-sync"] if sys.platform == "linux" else []
+
 # Loopback with passwords only. Errors are logged without statement and detail: both would hold personal data.
 _SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -200,7 +203,7 @@ def _initialise(home: Home, place: Path, binaries: Binaries, account: Account | 
         _run(
             [
                 binaries.path("initdb"), "-D", str(partial), "-U", SUPERUSER, "-E", "UTF8", *locale,
-                "--auth=scram-sha-256", f"--pwfile={password_file}",
+                "--auth=scram-sha-256", f"--pwfile={password_file}", *_UNSYNCED,
             ],
             account,
         )  # fmt: skip
@@ -208,6 +211,8 @@ def _initialise(home: Home, place: Path, binaries: Binaries, account: Account | 
         password_file.unlink(missing_ok=True)
     statements = _FIRST_STATEMENTS.format(role=ROLE, database=DATABASE, password=record["password"])
     _run([binaries.path("postgres"), "--single", "-j", "-D", str(partial), SUPERUSER], account, statements)
+    if _UNSYNCED:
+        os.sync()
     home.write(_RECORD, record)
     partial.rename(data)
 

@@ -92,21 +92,23 @@ def sandbox_service(home: Home, environ: Mapping[str, str]) -> Service:
     return Service(SANDBOX, program, lambda seen: _answers(f"{loopback(seen.port or 0)}/control/health"))
 
 
-def gateway_service(home: Home, environ: Mapping[str, str]) -> Service:
-    """The one web application; Dagster's web UI is shown under its /dagster."""
+def gateway_service(home: Home, environ: Mapping[str, str], dagster_url: Callable[[], str | None]) -> Service:
+    """The one web application; Dagster's web UI at `dagster_url` is shown under its /dagster."""
 
     def program() -> Program:
+        address = dagster_url()
+        shown = [] if address is None else ["--dagster-url", address]
         port = home.port(GATEWAY, first_choice=_FIRST_CHOICE[GATEWAY])
         return Program(
             name=GATEWAY,
-            command=[sys.executable, "-m", "lead_intel.hub", "--port", str(port)],
+            command=[sys.executable, "-m", "lead_intel.hub", "--port", str(port), *shown],
             environment=dict(environ),
             folder=str(home.folder),
             log=str(home.logs / "gateway.log"),
             port=port,
         )
 
-    return Service(GATEWAY, program, lambda seen: _answers(loopback(seen.port or 0) + "/"), seconds=60)
+    return Service(GATEWAY, program, lambda seen: _answers(f"{loopback(seen.port or 0)}/healthz"), seconds=60)
 
 
 def webserver_service(home: Home, environ: Mapping[str, str]) -> Service:

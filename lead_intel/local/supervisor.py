@@ -47,11 +47,11 @@ from lead_intel.local.services import (
     webserver_service,
 )
 from lead_intel.record.database import migrate
-from lead_intel.terminal import say
 
 START_LOCK = "start.lock"
 _START_LOCK_SECONDS = 180.0
 _ATTEMPTS = 3
+_RECOVERY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ def up(folder: Path, *, without_dagster: bool = False, detach: bool = False) -> 
                 return
             if detach:
                 lease.pin()
-                say("Everything runs in the background; `lead-intel down` stops it.")
+                _say("Everything runs in the background; `lead-intel down` stops it.")
                 return
-            say("Ctrl-C stops everything.")
+            _say("Ctrl-C stops everything.")
             _watch(lease)
         except KeyboardInterrupt:
-            say("Stopping.")
+            _say("Stopping.")
         finally:
             if lease is not None:
                 lease.release()
@@ -121,10 +121,10 @@ def down(folder: Path) -> None:
         with home.locked(START_LOCK, _START_LOCK_SECONDS):
             lease = taken_lease(home)
     if lease is None:
-        say(f"Nothing is up for {home.folder}.")
+        _say(f"Nothing is up for {home.folder}.")
         return
     lease.end_everything()
-    say("Stopped.")
+    _say("Stopped.")
 
 
 def environment_of(folder: Path) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _opened(
 ) -> tuple[Lease | None, House]:
     chosen = chosen_settings(home, environ)
     if chosen.vendors and chosen.needs_sandbox:
-        say(f"From your environment, not from the sandbox: {', '.join(chosen.vendors)}.")
+        _say(f"From your environment, not from the sandbox: {', '.join(chosen.vendors)}.")
     for _ in range(_ATTEMPTS):
         try:
             with home.locked(START_LOCK, _START_LOCK_SECONDS):
@@ -176,7 +176,9 @@ def _opened_once(
         first.append(sandbox_service(home, environ))
     prepare_dagster_home(home)
     if not first and more is _nothing_more:
-        return None, House(home, _environment(home, chosen), {})
+        environment = _environment(home, chosen)
+        _migrated(environment["DATABASE_URL"])
+        return None, House(home, environment, {})
     lease = taken_lease(home)
     try:
         ports = _bring_up(lease, home, first)
@@ -189,7 +191,7 @@ def _opened_once(
         raise
     notice = place_notice(home)
     if notice is not None and not chosen.has_database:
-        say(notice)
+        _say(notice)
     return lease, House(home, environment, ports)
 
 
@@ -204,14 +206,21 @@ def _environment(home: Home, chosen: Chosen) -> dict[str, str]:
 
 
 def _migrated(database_url: str) -> None:
-    try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
-            migrate(connection)
-    except psycopg.Error as error:
-        reason = (str(error).strip().splitlines() or ["no answer"])[0]
-        raise SetupError(
-            "database_unusable", f"The database cannot be used: {reason.rstrip('.')}.", "Check DATABASE_URL."
-        ) from None
+    deadline = time.monotonic() + _RECOVERY_SECONDS
+    while True:
+        try:
+            with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+                migrate(connection)
+            return
+        except psycopg.Error as error:
+            # A server of ours that was killed is being started again.
+            if isinstance(error, psycopg.OperationalError) and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            reason = (str(error).strip().splitlines() or ["no answer"])[0]
+            raise SetupError(
+                "database_unusable", f"The database cannot be used: {reason.rstrip('.')}.", "Check DATABASE_URL."
+            ) from None
 
 
 def _nothing_more(_home: Home, _environ: dict[str, str]) -> list[list[Service]]:
@@ -219,14 +228,15 @@ def _nothing_more(_home: Home, _environ: dict[str, str]) -> list[list[Service]]:
 
 
 def _gateway_only(home: Home, environ: dict[str, str]) -> list[list[Service]]:
-    return [[gateway_service(home, environ)]]
+    return [[gateway_service(home, environ, lambda: None)]]
 
 
 def _gateway_and_dagster(home: Home, environ: dict[str, str]) -> list[list[Service]]:
-    port = home.port(WEBSERVER)
-    shown = {**environ, "LEAD_INTEL_DAGSTER_URL": f"{loopback(port)}{DAGSTER_PREFIX}"}
-    started = time.time()
-    return [[gateway_service(home, shown), webserver_service(home, environ), daemon_service(home, environ, started)]]
+    # The web UI first: the gateway is told where it is, which may be another port than the last time.
+    return [
+        [webserver_service(home, environ), daemon_service(home, environ, time.time())],
+        [gateway_service(home, environ, lambda: loopback(home.recorded_port(WEBSERVER) or 0))],
+    ]
 
 
 def _bring_up(lease: Lease, home: Home, services: list[Service]) -> dict[str, int]:
@@ -294,7 +304,7 @@ def _watch(lease: Lease) -> None:
     for event in lease.events():
         match event:
             case {"event": "restarted", "name": name, "how": how}:
-                say(f"{name} {how}; started again.")
+                _say(f"{name} {how}; started again.")
             case {"event": "failed", "name": name, "how": how}:
                 raise SetupError(
                     "program_failed",
@@ -302,10 +312,10 @@ def _watch(lease: Lease) -> None:
                     f"See logs/{name}.log in {lease.home.folder}.",
                 )
             case {"event": "ending", "how": "asked to"}:
-                say("Stopped by `lead-intel down`.")
+                _say("Stopped by `lead-intel down`.")
                 return
             case _:
-                say(f"The guardian says: {event.get('how', event['event'])}.")
+                _say(f"The guardian says: {event.get('how', event['event'])}.")
     raise SetupError(
         "guardian_gone", "The guardian of the house was killed.", "`lead-intel up` starts everything again."
     )
@@ -342,3 +352,9 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say(sentence: str) -> None:
+    """One line for the person; `lead_intel.terminal` would load Dagster first."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

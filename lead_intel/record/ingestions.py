@@ -49,6 +49,10 @@ class Ingestion:
     created_at: datetime
     updated_at: datetime
 
+    def __post_init__(self) -> None:
+        # The column is text; psycopg hands it over as such.
+        object.__setattr__(self, "state", State(self.state))
+
 
 @dataclass(frozen=True, slots=True)
 class UploadFile:
@@ -282,8 +286,9 @@ def set_sample_percent(
 ) -> None:
     """Store the sample that a person chose, and who that was."""
     connection.execute(
-        "update lead_intel.lead_ingestions set sample_percent = %s, updated_at = now() where upload = %s",
-        (percent, upload),
+        "update lead_intel.lead_ingestions set sample_percent = %s, sample_by = %s, updated_at = now() "
+        "where upload = %s",
+        (percent, by, upload),
     )
 
 

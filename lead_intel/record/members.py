@@ -79,7 +79,8 @@ def members_with_facts(connection: psycopg.Connection, upload: str) -> pd.DataFr
     """
     return copy_out(
         connection,
-        "select wanted.persona, wanted.lead_id, wanted.version, coalesce(lead.phone, 0), coalesce(lead.email, ''), "
+        "select wanted.persona, wanted.lead_id, wanted.version, "  # noqa: S608  # our own clause
+        "coalesce(lead.phone, 0), coalesce(lead.email, ''), "
         "coalesce(said.verdict, ''), coalesce((extract(epoch from said.fresh_until) * 1000000)::bigint, 0), "
         f"coalesce(said.fresh_until > clock_timestamp(), false), {newer_owner('wanted', 'wanted.upload')} "
         "from lead_intel.persona_members wanted left join lead_intel.leads lead using (lead_id) "
@@ -104,11 +105,10 @@ def set_exclusions(connection: psycopg.Connection, upload: str, excluded: pd.Dat
     """Note why members are left out (persona, lead_id, excluded); everybody else of the upload is wanted."""
     with connection.transaction():
         connection.execute(
-            "update lead_intel.persona_members set excluded = null where upload = %s and excluded is not null", (upload,)
+            "update lead_intel.persona_members set excluded = null where upload = %s and excluded is not null",
+            (upload,),
         )
-        connection.execute(
-            "create temporary table left_out (persona text, lead_id uuid, excluded text) on commit drop"
-        )
+        connection.execute("create temporary table left_out (persona text, lead_id uuid, excluded text) on commit drop")
         copy_in(connection, ["left_out"], excluded[["persona", "lead_id", "excluded"]])
         connection.execute(
             "update lead_intel.persona_members member set excluded = left_out.excluded from left_out "
@@ -142,7 +142,7 @@ def held(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
 def take_over(connection: psycopg.Connection, upload: str) -> int:
     """Own the memberships that this upload wants unchanged and that an older upload brought; how many."""
     return connection.execute(
-        "update lead_intel.audience_members member set upload = wanted.upload "
+        "update lead_intel.audience_members member set upload = wanted.upload "  # noqa: S608  # our own clause
         "from lead_intel.persona_members wanted where wanted.upload = %s and wanted.excluded is null "
         "and wanted.persona = member.persona and wanted.lead_id = member.lead_id "
         "and wanted.version = member.version and member.upload <> wanted.upload "

@@ -23,17 +23,21 @@ _TEXT = pa.string()
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A message that is next to leave, with what must still be true of its lead at this moment.
+    """A message that is next to leave."""
+
+    message_id: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What must still be true of a message's lead at the moment it leaves.
 
     `phone` is None when the person is no longer known; `verdict` is None when the lead is not screened.
     """
 
     message_id: str
-    lead_id: str
-    persona: str
     action: str
-    payload: dict[str, Any]
-    attempts: int
     phone: int | None
     email: str | None
     verdict: str | None
@@ -61,7 +65,8 @@ def enqueue(connection: psycopg.Connection, plan: str, upload: str, messages: pd
             "nullif(reason, '') from enqueued order by message_id "
             "on conflict (message_id) do update set plan = excluded.plan, upload = excluded.upload, "
             "payload = case when kept.attempts > 0 then kept.payload else excluded.payload end, "
-            "state = excluded.state, reason = excluded.reason where kept.state <> 'sent' and kept.plan <> excluded.plan",
+            "state = excluded.state, reason = excluded.reason "
+            "where kept.state <> 'sent' and kept.plan <> excluded.plan",
             {"plan": plan, "upload": upload},
         )
         superseded = connection.execute(
@@ -76,13 +81,23 @@ def due(connection: psycopg.Connection, plan: str, after: str, limit: int) -> li
     """The plan's next pending messages, in the order of their ids."""
     with connection.cursor(row_factory=class_row(Due)) as cursor:
         return cursor.execute(
-            "select o.message_id, o.lead_id::text, o.persona, o.action, o.payload, o.attempts, lead.phone, lead.email, "
-            "said.verdict, coalesce(said.fresh_until > clock_timestamp(), false) as fresh, "
+            "select message_id, payload from lead_intel.activation_outbox "
+            "where plan = %s and state = 'pending' and message_id > %s order by message_id limit %s",
+            (plan, after, limit),
+        ).fetchall()
+
+
+def standing(connection: psycopg.Connection, message_ids: Sequence[str]) -> list[Standing]:
+    """What is true now of the leads of these messages, by the database's clock."""
+    with connection.cursor(row_factory=class_row(Standing)) as cursor:
+        return cursor.execute(
+            "select o.message_id, o.action, lead.phone, lead.email, said.verdict, "  # noqa: S608  # our own clause
+            "coalesce(said.fresh_until > clock_timestamp(), false) as fresh, "
             f"{newer_owner('o', 'o.upload')} as newer_owner "
             "from lead_intel.activation_outbox o left join lead_intel.leads lead using (lead_id) "
             "left join lead_intel.dnc_verdicts said on said.upload = o.upload and said.lead_id = o.lead_id "
-            "where o.plan = %s and o.state = 'pending' and o.message_id > %s order by o.message_id limit %s",
-            (plan, after, limit),
+            "where o.message_id = any(%s)",
+            (list(message_ids),),
         ).fetchall()
 
 

@@ -64,7 +64,9 @@ def find(connection: psycopg.Connection, plan: str) -> Plan:
             (plan,),
         ).fetchone()
     if row is None:
-        raise UsageError("plan_unknown", f"There is no plan {plan}.", "`lead-intel status UPLOAD` names the newest plan.")
+        raise UsageError(
+            "plan_unknown", f"There is no plan {plan}.", "`lead-intel status UPLOAD` names the newest plan."
+        )
     return row
 
 

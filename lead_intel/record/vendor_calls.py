@@ -45,13 +45,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one intent came to. `answer` is JSON text."""
+    """What one intent came to. `answer` is JSON text; `seconds` None: the call never went out."""
 
     call_id: int
     outcome: str
     billed: str
     answer: str
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -17,6 +20,13 @@ from lead_intel.sandbox.server import application
 
 class _Server(uvicorn.Server):
     """uvicorn, which says on stdout where it listens as soon as it does."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the server and nothing else: what comes after it still runs, and the exit is 0."""
+        for end in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(end, self.handle_exit)
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the ready line."""
@@ -52,8 +62,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         _Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        return 0
     finally:
         memory.close()
     return 0

@@ -106,11 +106,11 @@ def _padded(body: bytes, size: int) -> bytes:
 
 
 async def _trickle(send: Send, body: bytes, seconds: float) -> None:
-    steps = min(len(body), max(int(seconds / 0.2), 1))
-    size = -(-len(body) // steps) if steps else 0
-    for start in range(0, len(body), size or 1):
+    steps = max(min(len(body), int(seconds / 0.2)), 1)
+    size = max(-(-len(body) // steps), 1)
+    for start in range(0, len(body), size):
+        await asyncio.sleep(seconds / steps)
         await send({"type": "http.response.body", "body": body[start : start + size], "more_body": True})
-        await asyncio.sleep(seconds / max(steps, 1))
     await send({"type": "http.response.body", "body": b""})
 
 

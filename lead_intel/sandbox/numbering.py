@@ -1,7 +1,7 @@
 """What the sandbox knows about numbering plans: whether a number fits one, its region, its state. No vendor.
 
-Numbers of area codes in US states are judged by the patterns of libphonenumber, remembered per area code and first exchange
-digit (nothing behind those matters there: a test holds both together); all others by the library itself.
+Numbers of area codes in US states are judged by the patterns of libphonenumber, remembered per area code and
+first exchange digit (nothing behind those matters there: a test holds both together); all others by the library.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from lead_intel.policy import Policy
 from lead_intel.settings import Settings, load_settings
 from lead_intel.vendors.twilio_lookup import TwilioLookup
 
+
 @dataclass
 class Rounds:
     """Runs rounds of Twilio Lookup and keeps what `store` was handed."""
@@ -66,9 +67,7 @@ def rounds(settings: Settings, policy: Policy) -> Iterator[Rounds]:
 
 
 @pytest.fixture
-def budget(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
+def budget(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set caps: `budget(per_upload="0.10")`."""
     folder = tmp_path / "policy"
     shutil.copytree(settings.lead_intel_policy_dir, folder)

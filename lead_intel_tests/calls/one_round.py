@@ -1,16 +1,16 @@
-"""A child process for the kill tests: one round of Lookup for so many numbers. Arguments: count, concurrency, upload."""
+"""A child process for the kill tests: looks numbers up. Arguments: how many, how many at once, upload."""
 
 from __future__ import annotations
 
 import sys
 import threading
 
+import pandas as pd
+
 from lead_intel.lookup.lookup import look_up
 from lead_intel.policy import load_policy
 from lead_intel.record.database import connected
 from lead_intel.settings import load_settings
-
-import pandas as pd
 
 FIRST = 12125200000
 

@@ -49,38 +49,34 @@ def round_of(vendor: Vendor, settings: Settings, policy: Policy) -> tuple[CallSu
 
 
 @pytest.mark.parametrize(
-    "faults",
+    "sick",
     [
-        {"people_data_labs": "black_hole", "zerobounce": "trickle", "trestle": "slow"},
-        pytest.param({"people_data_labs": "slow", "zerobounce": "black_hole", "trestle": "trickle"}, marks=pytest.mark.slow),
+        {"people_data_labs": "black_hole", "zerobounce": "trickle"},
+        pytest.param({"people_data_labs": "slow", "trestle": "black_hole"}, marks=pytest.mark.slow),
+        pytest.param({"zerobounce": "slow", "trestle": "trickle"}, marks=pytest.mark.slow),
     ],
 )
-def test_no_call_takes_longer_than_its_deadline(
-    settings: Settings, policy: Policy, sandbox: Any, faults: dict[str, str]
+def test_no_call_outlasts_its_deadline_and_a_sick_vendor_does_not_slow_a_healthy_one(
+    settings: Settings, policy: Policy, sandbox: Any, sick: dict[str, str]
 ) -> None:
-    for service, kind in faults.items():
+    for service, kind in sick.items():
         sandbox.fault(service, kind, options={"seconds": 20})
     vendors: list[Vendor] = [PeopleDataLabs(settings), ZeroBounce(settings), Trestle(settings)]
     with ThreadPoolExecutor(3) as pool:
-        results = [future.result() for future in [pool.submit(round_of, v, settings, policy) for v in vendors]]
-    for summary, _wall in results:
-        assert summary.outcomes == {Outcome.TIMEOUT: LEADS}
-        assert max(summary.seconds) <= LATEST
-    assert max(wall for _, wall in results) < 8
-
-
-def test_a_dead_vendor_does_not_slow_the_others(settings: Settings, policy: Policy, sandbox: Any) -> None:
-    sandbox.fault("people_data_labs", "black_hole", options={"seconds": 20})
-    vendors: list[Vendor] = [PeopleDataLabs(settings), Trestle(settings)]
-    with ThreadPoolExecutor(2) as pool:
-        dead, well = [future.result() for future in [pool.submit(round_of, v, settings, policy) for v in vendors]]
-    assert dead[0].outcomes == {Outcome.TIMEOUT: LEADS}
-    assert well[1] < 2
-    assert max(well[0].seconds) < 1
+        futures = {vendor.name: pool.submit(round_of, vendor, settings, policy) for vendor in vendors}
+        results = {name: future.result() for name, future in futures.items()}
+    for name, (summary, wall) in results.items():
+        if name in sick:
+            assert summary.outcomes == {Outcome.TIMEOUT: LEADS}
+            assert max(summary.seconds) <= LATEST
+            assert wall < 8
+        else:
+            assert Outcome.TIMEOUT not in summary.outcomes
+            assert wall < 3
 
 
 def test_a_flood_is_cut_off_at_once(settings: Settings, policy: Policy, sandbox: Any) -> None:
-    sandbox.fault("trestle", "huge", options={"bytes": 100_000_000})
+    sandbox.fault("trestle", "huge", options={"bytes": 20_000_000})
     summary, wall = round_of(Trestle(settings), settings, policy)
     assert summary.outcomes == {Outcome.VENDOR_ERROR: LEADS}
     assert max(summary.seconds) <= LATEST

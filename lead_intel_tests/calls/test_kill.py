@@ -76,10 +76,10 @@ def run_killed(sandbox: Any, database: psycopg.Connection, count: int, kills: li
 def test_killed_in_the_middle_it_resumes_and_pays_at_most_what_was_in_flight(
     settings: Settings, sandbox: Any, database: psycopg.Connection
 ) -> None:
-    run_killed(sandbox, database, 60, [20])
+    run_killed(sandbox, database, 40, [15])
     killed = table(database)
     database.execute("truncate lead_intel.phone_lookups, lead_intel.vendor_calls cascade")
-    finish(60)
+    finish(40)
     assert table(database) == killed
 
 
@@ -90,8 +90,6 @@ def test_killed_at_every_call_until_none_is_left(
     settings: Settings, sandbox: Any, database: psycopg.Connection, seed: int
 ) -> None:
     for kill in range(1, 26):
-        database.execute(
-            "truncate lead_intel.phone_lookups, lead_intel.vendor_calls, lead_intel.spend_budgets cascade"
-        )
+        database.execute("truncate lead_intel.phone_lookups, lead_intel.vendor_calls, lead_intel.spend_budgets cascade")
         sandbox.reset()
         run_killed(sandbox, database, 24, [kill] if seed == 0 else [kill, seed * 3])

@@ -8,7 +8,7 @@ import json
 import resource
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -42,10 +42,8 @@ async def server(answer: bytes, seen: list[bytes] | None = None) -> AsyncIterato
         if seen is not None:
             seen.append(head)
         writer.write(answer)
-        try:
+        with suppress(ConnectionError):
             await writer.drain()
-        except ConnectionError:
-            pass
         writer.close()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -77,7 +75,7 @@ def test_a_compressed_answer_is_read(encoding: str, squeeze: object) -> None:
 
 
 def test_a_decompression_bomb_is_cut_off_without_filling_memory() -> None:
-    bomb = gzip.compress(b"[" + b" " * 300_000_000 + b"]", 9)
+    bomb = gzip.compress(b"[" + b" " * 100_000_000 + b"]", 9)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(Unanswered, match="larger"):
         exchange(http(bomb, "Content-Encoding: gzip"))

@@ -21,7 +21,9 @@ LEADS = st.dictionaries(st.uuids().map(str), st.sampled_from(["mobile|a", "landl
 
 
 def frame(leads: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({"lead_id": pd.Series(list(leads), dtype="str"), "stratum": pd.Series(list(leads.values()), dtype="str")})
+    return pd.DataFrame(
+        {"lead_id": pd.Series(list(leads), dtype="str"), "stratum": pd.Series(list(leads.values()), dtype="str")}
+    )
 
 
 @given(LEADS, PERCENTS, PERCENTS, st.integers(0, 3))

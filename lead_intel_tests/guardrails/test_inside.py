@@ -10,11 +10,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from lead_intel.columns import header_fingerprint
 from lead_intel.guardrails.evaluate import evaluate
 from lead_intel.guardrails.inputs import Inputs, gather
 from lead_intel.guardrails.result import GuardrailResult
 from lead_intel.policy import Policy
-from lead_intel.record import dnc, ingestions
+from lead_intel.record import dnc, ingestions, leads
 from lead_intel.record.ingestions import StoredObject
 from lead_intel.settings import Settings, load_settings
 from lead_intel.uploads import State
@@ -288,6 +289,21 @@ def test_ambiguous_columns_are_named(
     assert "phone: tel, mobile" in result.seen
 
 
+def test_a_mapping_that_a_person_confirmed_for_the_layout_counts(
+    database: psycopg.Connection, settings: Settings, policy: Policy, upload: str
+) -> None:
+    headers = ("Rufnummer", "email", "consent_source")
+    assert _with_headers(upload, headers, settings, policy, database).state == "failed"
+    leads.remember_mapping(
+        database,
+        "acme",
+        header_fingerprint(headers),
+        {"rufnummer": "phone", "email": "email", "consentsource": "consent_source"},
+        confirmed_by="ann",
+    )
+    assert _with_headers(upload, headers, settings, policy, database).state == "passed"
+
+
 def test_a_list_not_read_yet_is_not_applicable_but_one_that_should_be_there_fails(
     database: psycopg.Connection, settings: Settings, policy: Policy, upload: str
 ) -> None:
@@ -333,7 +349,7 @@ def frozen_replica(
     name = settings.database_url.get_secret_value().rsplit("/", 1)[1].split("?")[0]
     url = settings.database_url.get_secret_value().replace(name, f"{name}_replica")
     with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as maintenance:  # type: ignore[attr-defined]
-        maintenance.execute(f'create database "{name}_replica" template lead_intel_template strategy file_copy')
+        maintenance.execute(f'create database "{name}_replica" template lead_intel_template strategy wal_log')
     monkeypatch.setenv("LEAD_INTEL_REPLICA_URL", url)
     return psycopg.connect(url, autocommit=True)
 

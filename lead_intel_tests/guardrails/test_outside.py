@@ -85,7 +85,7 @@ def test_every_trip_is_seen_for_what_it_is_and_clears_by_itself(
 @pytest.mark.parametrize("kind", ["black_hole", "trickle"])
 def test_no_answer_in_time_is_unverifiable_and_never_passed(inputs: Inputs, sandbox: Any, kind: str) -> None:
     for service in ("supabase_storage", "twilio_lookup", "segment_public"):
-        sandbox.fault(service, kind, options={"seconds": 30})
+        sandbox.fault(service, kind, seconds=30)
     began = time.monotonic()
     assert {result.state for result in evaluate([1, 3, 7, 8], inputs)} == {"unverifiable"}
     assert time.monotonic() - began < 6
@@ -159,7 +159,7 @@ def test_an_audience_that_vanished_or_changed_after_registration_blocks(
     database: psycopg.Connection, inputs: Inputs, sandbox: Any, kind: str, words: str, status: str
 ) -> None:
     _one(8, inputs)
-    sandbox.fault("segment_public", kind, options={"match": "li_verified_email"})
+    sandbox.fault("segment_public", kind, match="li_verified_email")
     result = _one(8, inputs)
     assert result.state == "failed"
     assert words in result.seen
@@ -181,7 +181,7 @@ def test_an_audience_made_again_under_the_same_key_is_another_audience(
 
 
 def test_a_persona_whose_audience_was_never_made_blocks(inputs: Inputs, sandbox: Any) -> None:
-    sandbox.fault("segment_public", "audience_deleted", options={"match": "li_business_decider"})
+    sandbox.fault("segment_public", "audience_deleted", match="li_business_decider")
     result = _one(8, inputs)
     assert result.state == "failed"
     assert "there is no audience with the key li_business_decider" in result.seen
@@ -202,7 +202,7 @@ def test_all_ten_side_by_side_are_quick_when_everything_answers(inputs: Inputs) 
 
 def test_whatever_hangs_the_ten_end_within_six_seconds(inputs: Inputs, sandbox: Any) -> None:
     for service in ("supabase_storage", "twilio_lookup", "segment_public"):
-        sandbox.fault(service, "black_hole", options={"seconds": 30})
+        sandbox.fault(service, "black_hole", seconds=30)
     began = time.monotonic()
     results = {result.number: result.state for result in evaluate(range(1, 11), inputs)}
     assert time.monotonic() - began < 6.5

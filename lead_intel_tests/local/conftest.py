@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -39,23 +36,21 @@ with local_house(Path(sys.argv[1]), environ=environ) as house:
 """
 
 
+NewFolder = Callable[[], AbstractContextManager[Path]]
+
+
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A place for new homes that the database's account can reach."""
-    yield from _reachable_folder()
+def folder(new_folder: NewFolder) -> Iterator[Path]:
+    """A place for new homes."""
+    with new_folder() as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
+def home(new_folder: NewFolder) -> Iterator[Path]:
     """A home that the tests of a module use one after the other: each leaves it with nothing running."""
-    yield from _reachable_folder()
-
-
-def _reachable_folder() -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix=f"lead-intel-tests-{os.getpid()}-"))
-    place.chmod(0o711)
-    yield place
-    shutil.rmtree(place, ignore_errors=True)
+    with new_folder() as place:
+        yield place
 
 
 @pytest.fixture

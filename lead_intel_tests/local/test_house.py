@@ -99,6 +99,7 @@ def test_what_only_the_first_command_wanted_ends_with_it(home, open_command):
     database.end()
 
 
+@pytest.mark.slow
 def test_commands_that_start_at_once_do_not_race(folder, open_command, plain_environment):
     started = [
         subprocess.Popen(
@@ -168,6 +169,7 @@ def _answers_at(port: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_program_that_dies_again_and_again_is_given_up(home, open_command):
     command = open_command(home, "everything")
 

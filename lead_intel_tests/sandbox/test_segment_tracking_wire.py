@@ -39,7 +39,7 @@ def profile(http: httpx.Client, vendor: dict[str, str]) -> Any:
 
 
 def traits_when_visible(profile: Any, identity: str) -> dict[str, Any]:
-    for _ in range(40):
+    for _ in range(100):
         answer = profile(identity, limit="200")
         if answer.status_code == 200:
             return answer.json()["traits"]
@@ -139,7 +139,10 @@ def test_events_that_nobody_sent_or_with_long_ids_are_dropped(send: Any, control
     ]  # fmt: skip
 
 
-def test_traits_show_in_the_profile_a_little_later_and_null_removes_one(send: Any, profile: Any) -> None:
+def test_traits_show_in_the_profile_a_little_later_and_null_removes_one(
+    send: Any, profile: Any, control: Control
+) -> None:
+    control.fault("segment_profile", "late", {"seconds": 1})
     send(identify("Lead-1", "m1", email="Ann@example.com", li_mobile=True, score=3))
     assert profile("user_id:lead-1").status_code == 404
     assert traits_when_visible(profile, "user_id:lead-1") == {
@@ -150,7 +153,7 @@ def test_traits_show_in_the_profile_a_little_later_and_null_removes_one(send: An
     assert profile("user_id:lead-1", include="score").json()["traits"] == {"score": 3}
     send(identify("Lead-1", "m2", li_mobile=None, score=4))
     assert traits_when_visible(profile, "user_id:lead-1")["score"] == 3
-    time.sleep(0.3)
+    time.sleep(1.1)
     assert traits_when_visible(profile, "user_id:lead-1") == {"email": "Ann@example.com", "score": 4}
 
 

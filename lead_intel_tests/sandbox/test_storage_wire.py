@@ -225,6 +225,7 @@ def test_version_1_lists_one_level_with_folders(files: Any) -> None:
     assert refusal(lambda: files.list("", {"sortBy": {"column": "size"}}))[0] == "400"
 
 
+@pytest.mark.slow
 def test_the_caps_of_both_listings_are_silent(files: Any, raw: httpx.Client) -> None:
     for index in range(1520):
         raw.post(f"/object/{BUCKET}/many/{index:05d}.csv", content=b"x", headers={"Content-Type": "text/csv"})

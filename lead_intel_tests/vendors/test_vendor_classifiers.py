@@ -218,7 +218,9 @@ def test_fields_are_in_our_own_words() -> None:
         "litigator_risk": False,
         "line_type": "tollFree",
     }
-    rows = DNC.classify(ASKS["dncscrub"][1], Reply(200, {}, [row("2125550123", "D", Reason="Litigator")])).fields["rows"]
+    rows = DNC.classify(ASKS["dncscrub"][1], Reply(200, {}, [row("2125550123", "D", Reason="Litigator")])).fields[
+        "rows"
+    ]
     assert rows == {
         "12125550123": {
             "result_code": "D",

@@ -1,0 +1,244 @@
+"""The enrichment stage against the sandbox: sample, fan-out, merge, forecast; paid for once, whatever fails."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import psycopg
+import pytest
+import yaml
+
+import lead_intel.enrichment.assets as enrichment_assets
+from lead_intel.automation.frame_io import FrameIO
+from lead_intel.enrichment.forecast import forecast
+from lead_intel.enrichment.questions import PEOPLE_COLUMNS, VENDORS
+from lead_intel.errors import UsageError
+from lead_intel.policy import Policy
+from lead_intel.record import spend
+from lead_intel.record.frames import read_frame, write_frame
+from lead_intel.settings import Settings, load_settings
+from lead_intel.surroundings import Surroundings
+from lead_intel.uploads import UPLOADS
+
+UPLOAD = "upl_20261124_eeeeeeeeee"
+LEADS = 40
+ENRICHMENT = [f"enrichment/{vendor}" for vendor in VENDORS]
+
+
+def leads() -> pd.DataFrame:
+    """Forty people; every tenth gave no address, two share a number."""
+    rows = range(LEADS)
+    frame = pd.DataFrame(
+        {
+            "lead_id": [str(uuid.UUID(int=row)) for row in rows],
+            "phone": [12125200000 + row for row in rows],
+            "email": ["" if row % 10 == 0 else f"Person{row}@example.com" for row in rows],
+        }
+    )
+    frame.loc[1, "phone"] = frame.loc[2, "phone"]
+    for name in PEOPLE_COLUMNS[3:]:
+        frame[name] = ""
+    return frame.astype({"lead_id": "str", "email": "str"})
+
+
+@pytest.fixture
+def upload(database: psycopg.Connection, settings: Settings) -> str:
+    database.execute(
+        "insert into lead_intel.lead_ingestions (upload, supplier, sha256, sample_percent) "
+        "values (%s, 'acme', 'x', 100)",
+        (UPLOAD,),
+    )
+    frame = leads()
+    lookups = pd.DataFrame({"phone": frame["phone"].unique()}).assign(line_type="mobile")
+    write_frame(settings.frames_dir, "valid_leads", UPLOAD, frame)
+    write_frame(settings.frames_dir, "phone_lookups", UPLOAD, lookups)
+    write_frame(settings.frames_dir, "dnc_verdicts", UPLOAD, frame[["lead_id"]].assign(verdict="send"))
+    return UPLOAD
+
+
+@pytest.fixture
+def enrich(upload: str, settings: Settings, database: psycopg.Connection) -> Callable[..., dg.ExecuteInProcessResult]:
+    def run(percent: int = 100, selection: list[str] | None = None) -> dg.ExecuteInProcessResult:
+        database.execute("update lead_intel.lead_ingestions set sample_percent = %s", (percent,))
+        keys = ["lead_sample", *ENRICHMENT, "enriched_leads"] if selection is None else selection
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions(UPLOADS.name, [UPLOAD])
+            return dg.materialize(
+                [
+                    *(
+                        dg.AssetSpec(name, partitions_def=UPLOADS)
+                        for name in ("valid_leads", "phone_lookups", "dnc_verdicts")
+                    ),
+                    enrichment_assets.lead_sample,
+                    enrichment_assets.enrichment,
+                    enrichment_assets.enriched_leads,
+                ],
+                partition_key=UPLOAD,
+                resources={"surroundings": Surroundings(), "io_manager": FrameIO()},
+                instance=instance,
+                selection=dg.AssetSelection.assets(*[key.split("/") for key in keys]),
+                raise_on_error=False,
+            )
+
+    return run
+
+
+def frame_of(asset: str) -> pd.DataFrame:
+    return read_frame(load_settings().frames_dir, asset, UPLOAD)
+
+
+def paid(sandbox: Any) -> dict[str, int]:
+    return {vendor: sandbox.ledger()[vendor]["calls"] for vendor in VENDORS}
+
+
+def test_everybody_is_asked_once_per_key_and_a_rerun_pays_and_changes_nothing(
+    enrich: Any, sandbox: Any, database: psycopg.Connection
+) -> None:
+    assert enrich().success
+    # Two leads share a number, four have no address.
+    assert paid(sandbox) == {"people_data_labs": LEADS, "zerobounce": LEADS - 4, "trestle": LEADS - 1}
+    enriched = frame_of("enriched_leads")
+    assert len(enriched) == LEADS
+    assert (enriched["email_status"] == "").sum() == 4
+    assert enriched["outcomes"].str.contains('"zerobounce": "not_asked"').sum() == 4
+    assert enriched["provenance"].str.contains('"activity_score": "trestle"').sum() == LEADS
+    assert (enriched["company"] != "").any()
+    stored = dict(database.execute("select vendor, count(*) from lead_intel.enrichments group by 1").fetchall())
+    assert stored == {"people_data_labs": LEADS, "zerobounce": LEADS - 4, "trestle": LEADS}
+    calls = paid(sandbox)
+    assert enrich().success
+    assert paid(sandbox) == calls
+    pd.testing.assert_frame_equal(frame_of("enriched_leads"), enriched)
+
+
+def test_raising_the_percent_pays_the_difference_and_lowering_it_deletes_no_answer(
+    enrich: Any, sandbox: Any, database: psycopg.Connection
+) -> None:
+    enrich(10)
+    ten = set(frame_of("lead_sample")["lead_id"])
+    enrich(25)
+    quarter = set(frame_of("lead_sample")["lead_id"])
+    assert ten < quarter
+    assert (len(ten), len(quarter)) == (4, 10)
+    assert paid(sandbox)["people_data_labs"] == 10
+    enrich(10)
+    assert set(frame_of("lead_sample")["lead_id"]) == ten
+    assert paid(sandbox)["people_data_labs"] == 10
+    count = "select count(*) from lead_intel.enrichments where vendor = 'people_data_labs'"
+    assert database.execute(count).fetchone() == (10,)
+    sampled = database.execute("select count(*) from lead_intel.lead_samples").fetchone()
+    assert sampled == (4,)
+
+
+def test_no_percent_is_the_empty_sample_and_costs_nothing(enrich: Any, sandbox: Any) -> None:
+    assert enrich(0).success
+    assert frame_of("enriched_leads").empty
+    assert sum(paid(sandbox).values()) == 0
+
+
+def test_a_vendor_without_credentials_labels_its_rows_and_the_others_go_on(enrich: Any, sandbox: Any) -> None:
+    sandbox.fault("zerobounce", "unauthorized")
+    assert enrich().success
+    assert set(frame_of("enrichment/zerobounce")["outcome"]) == {"auth", "not_asked"}
+    assert set(frame_of("enrichment/trestle")["outcome"]) <= {"ok", "no_match", "partial", "invalid"}
+    sandbox.clear()
+    assert enrich(selection=["enrichment/zerobounce"]).success
+    assert "auth" not in set(frame_of("enrichment/zerobounce")["outcome"])
+    assert paid(sandbox)["trestle"] == LEADS - 1
+
+
+@pytest.mark.slow
+def test_a_slow_vendor_costs_five_seconds_and_labels_its_rows(enrich: Any, sandbox: Any) -> None:
+    sandbox.fault("people_data_labs", "black_hole", options={"seconds": 30})
+    started = time.monotonic()
+    assert enrich().success
+    # Ten at a time: one wave meets the deadline, then the breaker is open.
+    assert time.monotonic() - started < 14
+    outcomes = frame_of("enrichment/people_data_labs")["outcome"].value_counts().to_dict()
+    assert sum(outcomes.values()) == LEADS
+    assert set(outcomes) == {"timeout", "vendor_error"}
+    assert (frame_of("enriched_leads")["activity_score"].notna()).all()
+
+
+def test_vendors_are_asked_side_by_side(enrich: Any, sandbox: Any) -> None:
+    for vendor in VENDORS:
+        sandbox.fault(vendor, "slow", options={"seconds": 0.5})
+    started = time.monotonic()
+    assert enrich(10).success
+    assert time.monotonic() - started < 4
+    assert paid(sandbox)["people_data_labs"] == 4
+
+
+def test_a_reached_budget_parks_the_upload_and_a_higher_one_resumes_it(
+    enrich: Any, sandbox: Any, database: psycopg.Connection, settings: Settings, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder = tmp_path / "policy"
+    shutil.copytree(settings.lead_intel_policy_dir, folder)
+    budgets = yaml.safe_load((folder / "budgets.yml").read_text())
+    (folder / "budgets.yml").write_text(yaml.safe_dump(budgets | {"per_upload": "2.00"}))
+    monkeypatch.setenv("LEAD_INTEL_POLICY_DIR", str(folder))
+    assert not enrich().success
+    state = database.execute("select state, state_reason from lead_intel.lead_ingestions").fetchone()
+    assert state == ("paused", "budget")
+    money = spend.spend_of_upload(database, UPLOAD)
+    assert money["reserved"] == 0
+    assert Decimal("1.80") < money["settled"] <= Decimal("2.00")
+    (folder / "budgets.yml").write_text(yaml.safe_dump(budgets))
+    assert enrich().success
+    assert paid(sandbox) == {"people_data_labs": LEADS, "zerobounce": LEADS - 4, "trestle": LEADS - 1}
+
+
+def test_the_forecast_is_what_is_then_asked(
+    enrich: Any, sandbox: Any, database: psycopg.Connection, settings: Settings, policy: Policy
+) -> None:
+    def predicted(percent: int) -> dict[str, Any]:
+        return forecast(database, settings, policy, UPLOAD, percent)
+
+    first = predicted(25)
+    assert first["leads"] == 10
+    assert first["by_vendor"]["people_data_labs"] == {"calls": 10, "cached": 0, "cost": Decimal("1.00")}
+    enrich(25)
+    assert {vendor: part["calls"] for vendor, part in first["by_vendor"].items()} == paid(sandbox)
+    after = predicted(25)
+    assert all(part["calls"] == 0 for part in after["by_vendor"].values())
+    assert (after["cost"], after["seconds"]) == (0, 0)
+    assert after["budget_left"] == policy.budgets.per_upload - spend.spend_of_upload(database, UPLOAD)["settled"]
+    assert predicted(50)["by_vendor"]["people_data_labs"]["calls"] == 10
+
+
+def test_a_forecast_needs_a_screened_upload(
+    upload: str, database: psycopg.Connection, settings: Settings, policy: Policy
+) -> None:
+    shutil.rmtree(settings.frames_dir)
+    with pytest.raises(UsageError, match="not been screened"):
+        forecast(database, settings, policy, UPLOAD, 10)
+
+
+def test_spending_is_told_by_vendor_supplier_upload_and_day(
+    enrich: Any, sandbox: Any, database: psycopg.Connection
+) -> None:
+    enrich(10)
+    told = spend.spend_summary(database)
+    assert told["by_supplier"] == {"acme": told["total"]}
+    assert told["by_upload"] == {UPLOAD: told["total"]}
+    assert list(told["by_day"].values()) == [told["total"]]
+    assert sum(told["by_vendor"].values()) == told["total"] > 0
+    assert spend.spend_of_upload(database, UPLOAD)["by_vendor"].keys() == set(VENDORS)
+
+
+def test_nobody_stands_in_dagsters_metadata(enrich: Any, sandbox: Any) -> None:
+    result = enrich(25)
+    assert result.success
+    for event in result.all_events:
+        text = str(event.event_specific_data)
+        assert "2125200" not in text
+        assert "example.com" not in text
