@@ -25,7 +25,7 @@ from lead_intel.errors import LeadIntelError
 from lead_intel.record import ingestions
 from lead_intel.record.database import connected
 from lead_intel.settings import Settings
-from lead_intel.uploads import STAGES
+from lead_intel.uploads import STAGES, WORKING
 
 _LOOK_SECONDS = 0.25
 _LABELS = {
@@ -98,15 +98,14 @@ def _watch_bars(settings: Settings, which: tuple[str, str] | str, ended: threadi
     )
     with Progress(*columns, console=stderr, transient=True) as progress:
         tasks: dict[str, TaskID] = {}
-        for row in _rows(settings, which, ended):
-            if row.stage is None or row.heartbeat_at is None:
-                continue
-            if row.stage not in tasks:
-                tasks[row.stage] = progress.add_task(_LABELS[row.stage], total=row.stage_total)
+        for row, at_work in _at_work(_rows(settings, which, ended)):
+            for stage in at_work:
+                if stage not in tasks:
+                    tasks[stage] = progress.add_task(_LABELS[stage], total=None)
             for stage, task in tasks.items():
-                if stage == row.stage:
+                if stage == row.stage and row.stage_total:
                     progress.update(task, total=row.stage_total, completed=row.stage_done or 0)
-                elif not progress.tasks[task].finished:
+                elif stage != row.stage:
                     total = progress.tasks[task].total or 1
                     progress.update(task, total=total, completed=total)
 
@@ -114,13 +113,27 @@ def _watch_bars(settings: Settings, which: tuple[str, str] | str, ended: threadi
 def _watch_lines(settings: Settings, which: tuple[str, str] | str, ended: threading.Event) -> None:
     shown: set[str] = set()
     began = time.monotonic()
-    for row in _rows(settings, which, ended):
-        at = f"[{time.monotonic() - began:5.1f}s]"
-        for stage in STAGES:
-            reached = row.stage == stage or stage in row.stage_seconds
-            if reached and stage not in shown:
+    for _, at_work in _at_work(_rows(settings, which, ended)):
+        for stage in at_work:
+            if stage not in shown:
                 shown.add(stage)
-                stderr.print(f"{at} {_LABELS[stage]} ...", markup=False)
+                stderr.print(f"[{time.monotonic() - began:5.1f}s] {_LABELS[stage]} ...", markup=False)
+
+
+def _at_work(rows: Iterator[ingestions.Ingestion]) -> Iterator[tuple[ingestions.Ingestion, list[str]]]:
+    """Each row with the stages that have worked since we began to look, in their order."""
+    before: dict[str, float] | None = None
+    for row in rows:
+        if before is None:
+            before = dict(row.stage_seconds) if row.state not in WORKING else {}
+        yield (
+            row,
+            [
+                stage
+                for stage in STAGES
+                if row.stage_seconds.get(stage) != before.get(stage) or (row.state in WORKING and row.stage == stage)
+            ],
+        )
 
 
 def summary(account: Mapping[str, Any], breakout: list[tuple[str, str, int, float]]) -> Table:

@@ -42,6 +42,10 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+WORKING = (State.SCREENING, State.ENRICHING, State.ACTIVATING)
+"""States in which a run holds the upload."""
+
+
 def new_upload_key(received_at: datetime) -> str:
     """A key that names no person and no file: `upl_<UTC date>_<ten random letters>`."""
     tail = "".join(secrets.choice(_ALPHABET) for _ in range(10))

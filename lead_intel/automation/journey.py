@@ -33,11 +33,10 @@ from lead_intel.record import bucket, ingestions, plans
 from lead_intel.record.frames import has_frame
 from lead_intel.settings import Settings
 from lead_intel.stage import STALE_SECONDS
-from lead_intel.uploads import State
+from lead_intel.uploads import WORKING, State
 
 _BLOCK = 1 << 20
 _STOP_SECONDS = 5.0
-_AT_WORK = (State.SCREENING, State.ENRICHING, State.ACTIVATING)
 _SCREENING_STAGES = (None, "validation", "lookup", "dnc")
 
 
@@ -146,7 +145,7 @@ def stop(connection: psycopg.Connection, upload: str) -> None:
     """Park the upload: at once when nobody works on it, else within a second by whoever does."""
     row = ingestions.find(connection, upload)
     ingestions.request_stop(connection, upload)
-    if row.state not in _AT_WORK:
+    if row.state not in WORKING:
         if row.state in (State.ACTIVATED, State.REJECTED):
             ingestions.clear_stop(connection, upload)
             raise UsageError("nothing_to_stop", f"{upload} is {row.state}: there is nothing to stop.")
@@ -154,7 +153,7 @@ def stop(connection: psycopg.Connection, upload: str) -> None:
         return
     deadline = time.monotonic() + _STOP_SECONDS
     while time.monotonic() < deadline:
-        if ingestions.find(connection, upload).state not in _AT_WORK:
+        if ingestions.find(connection, upload).state not in WORKING:
             return
         time.sleep(0.1)
     # Whoever worked on it is gone or hangs: the row is parked, and a late worker finds it so.
@@ -266,7 +265,7 @@ def _wait_for_other(desk: Desk, upload: str) -> None:
     while True:
         row = ingestions.find(desk.connection, upload)
         run = desk.instance.get_run_by_id(row.run_id) if row.run_id else None
-        if run is None or run.is_finished or row.state not in _AT_WORK:
+        if run is None or run.is_finished or row.state not in WORKING:
             return
         age = desk.connection.execute(
             "select extract(epoch from now() - heartbeat_at) from lead_intel.lead_ingestions where upload = %s",

@@ -32,6 +32,7 @@ class Pace:
         self._counted_at = clock()
         self._closed_until = 0.0
         self._slowed_at = float("-inf")
+        self._refused_since: float | None = None
 
     def available(self, running: int) -> int:
         """How many calls may start now while `running` are under way."""
@@ -52,8 +53,13 @@ class Pace:
         missing = max(0.0, 1.0 - self._tokens) / self.rate
         return max(missing, self._closed_until - now, 0.0)
 
+    def refused_for(self) -> float:
+        """Seconds for which the vendor has been refusing without serving a single call; 0 when it serves."""
+        return 0.0 if self._refused_since is None else self._clock() - self._refused_since
+
     def answered(self) -> None:
         """A call was served: recover a little of what an earlier 429 took."""
+        self._refused_since = None
         self.rate = min(self._full_rate, self.rate + self._full_rate * _RECOVERY_SHARE)
         self.slots = min(float(self._full_slots), self.slots + self._full_slots * _RECOVERY_SHARE)
 
@@ -63,6 +69,8 @@ class Pace:
         Calls that were in flight together meet 429 together; that counts as one sign, not forty.
         """
         now = self._clock()
+        if self._refused_since is None:
+            self._refused_since = now
         if retry_after is not None:
             self._closed_until = max(self._closed_until, now + min(retry_after, RETRY_AFTER_CAP_SECONDS))
         if now - self._slowed_at < 1.0:

@@ -28,6 +28,7 @@ _GRACE_SECONDS = 0.3
 
 _CUT_OFF_TOO_OFTEN = Verdict(Outcome.INDETERMINATE, "no", detail="cut off twice before an answer; not asked again")
 _NOT_ASKED = Verdict(Outcome.VENDOR_ERROR, "no", detail="the vendor fails nearly every call; not asked")
+_REFUSED_TOO_LONG = Verdict(Outcome.RATE_LIMITED, "no", detail="the vendor keeps refusing for its pace; not asked")
 _CUT_OFF = Verdict(Outcome.INDETERMINATE, "unknown", detail="stopped while the call was under way")
 
 
@@ -75,7 +76,7 @@ class Round:
                 if self._halt or self._defect:
                     break
                 await self._look_at_others()
-                await self._label_while_open()
+                self._label_while_hopeless()
                 await self._start()
                 await self._wait()
             await self._wind_down()
@@ -120,12 +121,19 @@ class Round:
         for ask in (*(item.ask for item in answered), *unclaimed):
             del self._elsewhere[ask.subject]
 
-    async def _label_while_open(self) -> None:
-        """An open breaker labels a block of rows and goes on: nobody waits for a dead vendor."""
-        if not self._breaker.is_open or self._breaker.allows():
+    def _label_while_hopeless(self) -> None:
+        """Label a block of rows and go on, while the vendor fails every call or refuses for longer than is patient.
+
+        Nobody waits for a dead vendor. What is labelled costs nothing and is asked again by the next run.
+        """
+        if self._breaker.is_open and not self._breaker.allows():
+            verdict = _NOT_ASKED
+        elif self._pace.refused_for() > self._limits.deadline_seconds + self._limits.patience_seconds:
+            verdict = _REFUSED_TOO_LONG
+        else:
             return
         block = [self._pending.popleft() for _ in range(min(len(self._pending), self._limits.concurrency))]
-        self._free += [Answered(ask, _NOT_ASKED, None, 0.0) for ask in block]
+        self._free += [Answered(ask, verdict, None, 0.0) for ask in block]
 
     async def _start(self) -> None:
         """Claim as many questions as pace, slots and budget allow, and send them at once."""

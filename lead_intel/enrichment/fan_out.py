@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -154,7 +155,7 @@ class _Answers:
         rows: list[EnrichmentRow] = []
         for answered in batch:
             subject, verdict = answered.ask.subject, answered.verdict
-            fields = json.dumps(dict(verdict.fields), ensure_ascii=False)
+            fields = _as_text(verdict.fields)
             self.outcomes[subject], self.fields[subject] = verdict.outcome.value, fields
             if verdict.outcome.is_answer:
                 rows += [
@@ -166,9 +167,10 @@ class _Answers:
     def _keep_stored(self, connection: psycopg.Connection, stored: Sequence[Stored]) -> None:
         rows: list[EnrichmentRow] = []
         for answer in stored:
-            self.outcomes[answer.subject], self.fields[answer.subject] = answer.outcome, answer.answer
+            fields = _as_text(json.loads(answer.answer))
+            self.outcomes[answer.subject], self.fields[answer.subject] = answer.outcome, fields
             rows += [
-                EnrichmentRow(lead_id, answer.outcome, answer.answer, answer.call_id, answer.answered_at)
+                EnrichmentRow(lead_id, answer.outcome, fields, answer.call_id, answer.answered_at)
                 for lead_id in self._leads[answer.subject]
             ]
         enrichments.store(connection, self._vendor, rows)
@@ -194,6 +196,11 @@ class _ProgressBoard:
                 self._progress(sum(self._done.values()), self._leads * len(self._done))
 
         return report
+
+
+def _as_text(fields: Mapping[str, Any]) -> str:
+    """The same text for the same fields, bought now or earlier."""
+    return json.dumps(dict(fields), sort_keys=True, ensure_ascii=False)
 
 
 def _labelled(lead_ids: pd.Series[str], outcome: str) -> pd.DataFrame:

@@ -71,8 +71,8 @@ def _asked(
     questions = questionnaire(vendor, settings)
     subjects = questions.subjects(people)
     distinct = subjects[subjects != ""].unique().tolist()
-    stored = vendor_calls.fresh_answers(connection, vendor, questions.vendor.package, distinct, limits.cache_days)
-    return len(distinct), len(stored)
+    package = questions.vendor.package
+    return len(distinct), vendor_calls.count_fresh(connection, vendor, package, distinct, limits.cache_days)
 
 
 def _calls_per_second(connection: psycopg.Connection, vendor: str, limits: VendorLimits) -> float:

@@ -45,6 +45,8 @@ _DAMAGED = re.compile(
 )
 _SEVERAL = re.compile(r"[0-9]{4}.*?(?:[/,;&|\n]| or ).*[0-9]{4}", re.DOTALL)
 _SEVERAL_DIGITS = 14
+_SECOND_NUMBER_DIGITS = 7
+"""libphonenumber takes `2125550123;2125550124` for a number with an extension of ten digits."""
 
 
 class Phone(NamedTuple):
@@ -74,8 +76,13 @@ def judge(text: str) -> Phone:
     written = _written_out(visible)
     if written is None:
         return Phone(0, "", "phone_damaged")
-    found = _valid_number(written)
-    return found or Phone(0, "", _why_not(visible))
+    number = _valid_number(written)
+    if number is None:
+        return Phone(0, "", _why_not(visible))
+    if len(number.extension or "") >= _SECOND_NUMBER_DIGITS:
+        return Phone(0, "", "phone_several")
+    region = str(phonenumbers.region_code_for_number(number))
+    return Phone(int(f"{number.country_code}{phonenumbers.national_significant_number(number)}"), region, "")
 
 
 def _written_out(text: str) -> str | None:
@@ -90,20 +97,18 @@ def _written_out(text: str) -> str | None:
     return digits if len(digits) == int(exponent[3]) + 1 else None
 
 
-def _valid_number(text: str) -> Phone | None:
+def _valid_number(text: str) -> phonenumbers.PhoneNumber | None:
     if len(text) > _MAX_TEXT:
         return None
     try:
         number = phonenumbers.parse(text, DEFAULT_REGION)
     except phonenumbers.NumberParseException:
         return None
-    region = phonenumbers.region_code_for_number(number)
-    if region is None or not phonenumbers.is_valid_number_for_region(number, region):
+    if not phonenumbers.is_valid_number(number):
         return None
-    national = phonenumbers.national_significant_number(number)
-    if number.country_code == 1 and len(national) != _NATIONAL_DIGITS:
+    if number.country_code == 1 and len(phonenumbers.national_significant_number(number)) != _NATIONAL_DIGITS:
         return None
-    return Phone(int(f"{number.country_code}{national}"), region, "")
+    return number
 
 
 def _why_not(text: str) -> PhoneCode:

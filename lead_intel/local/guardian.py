@@ -28,7 +28,7 @@ from typing import Any
 from lead_intel.errors import LeadIntelError
 from lead_intel.local.home import Home
 from lead_intel.local.leftovers import STATE, end_leftovers, post_sentinel
-from lead_intel.local.processes import adopt_orphans, started_at, wait_until
+from lead_intel.local.processes import adopt_orphans, wait_until, woken_by_signals
 from lead_intel.local.programs import Life, Program, end_marked
 
 LOCK = "guardian.lock"
@@ -66,8 +66,8 @@ class Guardian:
     def run(self) -> None:
         """Listen, say so, and work until nobody holds a lease."""
         end_leftovers(self._home)
-        self._sentinel = post_sentinel(self._home)
-        wakeup = _wake_on_signals(self._on_signal)
+        self._sentinel = post_sentinel(self._home, self._house)
+        wakeup = woken_by_signals(self._on_signal)
         self._socket_path.unlink(missing_ok=True)
         self._listener.bind(str(self._socket_path))
         self._listener.listen(16)
@@ -212,8 +212,13 @@ class Guardian:
         now = time.monotonic()
         for life in self._lives.values():
             if life.state == "waiting" and life.restart_at <= now:
-                life.restart()
-                _say(f"{life.program.name} started again, process {life.pid}")
+                try:
+                    life.restart()
+                except OSError as error:
+                    life.state = "failed"
+                    how = f"cannot be started again ({error.strerror})"
+                    self._tell_holders(life.program.name, {"event": "failed", "name": life.program.name, "how": how})
+                _say(f"{life.program.name} {life.state}, process {life.pid}")
                 self._record()
 
     def _next_timeout(self) -> float:
@@ -286,17 +291,18 @@ class Guardian:
         _say("ended")
 
     def _record(self) -> None:
-        """Write what runs, for `down`, for the next guardian, and for people."""
-        self._home.write(
-            STATE,
-            {
-                "house": self._house,
-                "pid": os.getpid(),
-                "started": started_at(os.getpid()),
-                "socket": str(self._socket_path),
-                "programs": {name: self._seen(name) for name in self._lives},
-            },
-        )
+        """Write what runs, for the next command and for people."""
+        state = {
+            "house": self._house,
+            "pid": os.getpid(),
+            "socket": str(self._socket_path),
+            "programs": {name: self._seen(name) for name in self._lives},
+        }
+        try:
+            self._home.write(STATE, state)
+        except OSError as error:
+            # A full disk or a deleted home must not end the house; what was recorded before still leads to us.
+            _say(f"{STATE} cannot be written: {error.strerror}")
 
 
 def _socket_path(home: Home) -> Path:
@@ -306,24 +312,10 @@ def _socket_path(home: Home) -> Path:
     return Path(tempfile.mkdtemp(prefix="lead-intel-")) / "guardian.sock"
 
 
-def _wake_on_signals(on_signal: Any) -> socket.socket:
-    """Turn signals into readiness of a socket, so that the loop alone acts on them."""
-    reader, writer = socket.socketpair()
-    reader.setblocking(False)
-    writer.setblocking(False)
-    _KEPT.append(writer)
-    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, lambda received, _: on_signal(received))
-    return reader
-
-
-_KEPT: list[socket.socket] = []
-
-
 def _say(line: str) -> None:
-    sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
+        sys.stderr.flush()
 
 
 def main() -> int:

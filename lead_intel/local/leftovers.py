@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lead_intel.local.home import Home
 from lead_intel.local.processes import marked, send, wait_until
-from lead_intel.local.programs import MARK, end_marked
+from lead_intel.local.programs import MARK
 
 STATE = "state.json"
 """The guardian's record of what runs. It is there exactly while a guardian lives, or was killed."""
@@ -23,16 +23,12 @@ _POLITE_SECONDS = 3.0
 
 
 def end_leftovers(home: Home) -> None:
-    """End what a guardian that was killed has left running, PostgreSQL fast, and remove its record."""
+    """End what a guardian that was killed has left running, and remove its record."""
     left = home.read(STATE)
     if not left:
         return
-    of_that_house = (f"{left['house']}/",)
-    send(marked(MARK, of_that_house), signal.SIGINT)
-    wait_until(lambda: not marked(MARK, of_that_house), _POLITE_SECONDS, step=0.1)
-    # A database that is still ending is waited for by whoever starts it next; nothing else gets more time.
-    end_marked([f"{left['house']}/{name}/" for name in left.get("programs", {}) if name != "postgres"])
-    socket_path = Path(left.get("socket", ""))
+    _end_house(left["house"])
+    socket_path = Path(left["socket"])
     socket_path.unlink(missing_ok=True)
     if socket_path.parent != home.folder:
         with contextlib.suppress(OSError):
@@ -40,7 +36,17 @@ def end_leftovers(home: Home) -> None:
     (home.folder / STATE).unlink(missing_ok=True)
 
 
-def post_sentinel(home: Home) -> socket.socket:
+def _end_house(house: str) -> None:
+    """Interrupt everything of `house` (PostgreSQL: a fast shutdown), then kill what has not ended."""
+    everything, database = (f"{house}/",), (f"{house}/postgres/",)
+    send(marked(MARK, everything), signal.SIGINT)
+    wait_until(lambda: not marked(MARK, everything), _POLITE_SECONDS, step=0.1)
+    # A database that is still ending is waited for by whoever starts it next; nothing else gets more time.
+    ending = {process.pid for process in marked(MARK, database)}
+    send([process for process in marked(MARK, everything) if process.pid not in ending], signal.SIGKILL)
+
+
+def post_sentinel(home: Home, house: str) -> socket.socket:
     """Fork a process that waits for our end, and cleans up unless we said before that all has ended.
 
     It inherits the guardian's lock: the next guardian cannot start before it is through.
@@ -53,5 +59,6 @@ def post_sentinel(home: Home) -> socket.socket:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if not its.recv(64):
+        _end_house(house)
         end_leftovers(home)
     os._exit(0)

@@ -256,7 +256,7 @@ def trouble_in(output: str, what: str) -> SetupError:
     reason = (complaints or lines or ["it said nothing"])[-1]
     if "No space left" in output:
         return SetupError("disk_full", "The disk is full.", "Make room, or set LEAD_INTEL_HOME to another disk.")
-    return SetupError("postgres_failed", f"{what}: {reason.rstrip('.')}.", "Its log is in the home under logs/.")
+    return SetupError("program_failed", f"{what}: {reason.rstrip('.')}.", "Its log is in the home under logs/.")
 
 
 def _write_for(path: Path, text: str, account: Account | None) -> None:

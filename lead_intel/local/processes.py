@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -26,21 +27,6 @@ def runs_in(pid: int, program: str, folder: Path) -> bool:
         return Path(process.exe()).name == program and Path(process.cwd()).resolve() == folder.resolve()
     except (psutil.Error, OSError):
         return False
-
-
-def started_at(pid: int) -> float | None:
-    """When `pid` was started (with the pid: an identity), None when it is gone or a zombie."""
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
-        return None
-
-
-def is_alive(pid: int, started: float) -> bool:
-    """True while the very process that was started at `started` lives under `pid`."""
-    now = started_at(pid)
-    return now is not None and abs(now - started) < 1.0
 
 
 def marked(name: str, beginnings: Collection[str]) -> list[psutil.Process]:
@@ -70,6 +56,17 @@ def send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(number)
+
+
+def woken_by_signals(on_signal: Callable[[int], None]) -> socket.socket:
+    """A socket that becomes readable when a signal arrives, so that a `select` loop wakes up; call it once."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, lambda received, _: on_signal(received))
+    return reader
 
 
 def adopt_orphans() -> None:

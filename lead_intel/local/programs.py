@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lead_intel.local.processes import die_with, marked, send, started_at, wait_until
+from lead_intel.local.processes import die_with, marked, send, wait_until
 
 MARK = "LEAD_INTEL_PROGRAM"
 """Environment variable of everything that a guardian started: `<house>/<program>/`."""
@@ -62,7 +61,6 @@ class Life:
     mark: str
     state: State = "ended"
     process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
     settled: bool = False
     exit_code: int | None = None
     restart_at: float = 0.0
@@ -98,7 +96,6 @@ class Life:
             )
         self.state = "running" if self.settled else "starting"
         self.exit_code = None
-        self.started = started_at(self.process.pid) or time.time()
 
     def reaped(self, code: int) -> None:
         """The kernel said that the process has ended with `code` (negative: the signal)."""

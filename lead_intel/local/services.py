@@ -41,12 +41,13 @@ _HEALTH = """
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One program of the house: made anew for each start, asked until it is ready, waited for at most `seconds`."""
+    """One program of the house: made anew for each start, and asked every `every` seconds whether it is ready."""
 
     name: str
     program: Callable[[], Program]
     is_ready: Callable[[Seen], bool]
     seconds: float = 30.0
+    every: float = 0.03
 
 
 def postgres_service(home: Home, sources: tuple[Source, ...] = SOURCES) -> Service:
@@ -70,7 +71,8 @@ def postgres_service(home: Home, sources: tuple[Source, ...] = SOURCES) -> Servi
             grace=8.0,
         )
 
-    return Service(POSTGRES, program, lambda seen: prepared[0].is_ready(seen.pid))
+    # Recovery after a crash takes as long as it takes.
+    return Service(POSTGRES, program, lambda seen: prepared[0].is_ready(seen.pid), seconds=300)
 
 
 def sandbox_service(home: Home, environ: Mapping[str, str]) -> Service:
@@ -131,7 +133,7 @@ def webserver_service(home: Home, environ: Mapping[str, str]) -> Service:
     def is_ready(seen: Seen) -> bool:
         return _answers(f"{loopback(seen.port or 0)}{DAGSTER_PREFIX}/server_info")
 
-    return Service(WEBSERVER, program, is_ready, seconds=120)
+    return Service(WEBSERVER, program, is_ready, seconds=120, every=0.2)
 
 
 def daemon_service(home: Home, environ: Mapping[str, str], started: float) -> Service:
@@ -146,7 +148,10 @@ def daemon_service(home: Home, environ: Mapping[str, str], started: float) -> Se
             log=str(home.logs / "dagster-daemon.log"),
         )
 
-    return Service(DAEMON, program, lambda _: _daemons_work(home.recorded_port(WEBSERVER) or 0, started), seconds=120)
+    def is_ready(_: Seen) -> bool:
+        return _daemons_work(home.recorded_port(WEBSERVER) or 0, started)
+
+    return Service(DAEMON, program, is_ready, seconds=120, every=0.2)
 
 
 def prepare_dagster_home(home: Home) -> None:

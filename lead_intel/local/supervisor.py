@@ -29,10 +29,10 @@ from lead_intel.local.environment import (
     house_environment,
     loopback,
 )
-from lead_intel.local.home import Home, is_free
-from lead_intel.local.lease import GuardianGone, Lease, Seen, running_lease, taken_lease
+from lead_intel.local.home import Home
+from lead_intel.local.lease import GuardianGone, Lease, running_lease, taken_lease
 from lead_intel.local.leftovers import STATE
-from lead_intel.local.postgres import POSTGRES, has_cluster, place_notice, recorded_cluster, trouble_in
+from lead_intel.local.postgres import POSTGRES, has_cluster, place_notice, recorded_cluster
 from lead_intel.local.services import (
     DAEMON,
     DAGSTER_PREFIX,
@@ -46,10 +46,11 @@ from lead_intel.local.services import (
     sandbox_service,
     webserver_service,
 )
+from lead_intel.local.starting import bring_up
 from lead_intel.record.database import migrate
 
 START_LOCK = "start.lock"
-_START_LOCK_SECONDS = 180.0
+_START_LOCK_SECONDS = 320.0
 _ATTEMPTS = 3
 _RECOVERY_SECONDS = 3.0
 
@@ -174,23 +175,24 @@ def _opened_once(
         first.append(postgres_service(home, sources))
     if chosen.needs_sandbox:
         first.append(sandbox_service(home, environ))
+    is_new = not has_cluster(home)
     prepare_dagster_home(home)
     if not first and more is _nothing_more:
         environment = _environment(home, chosen)
-        _migrated(environment["DATABASE_URL"])
+        _migrated(chosen, environment["DATABASE_URL"])
         return None, House(home, environment, {})
     lease = taken_lease(home)
     try:
-        ports = _bring_up(lease, home, first)
+        ports = bring_up(lease, home, first)
         environment = _environment(home, chosen)
-        _migrated(environment["DATABASE_URL"])
+        _migrated(chosen, environment["DATABASE_URL"])
         for services in more(home, {**environ, **environment}):
-            ports |= _bring_up(lease, home, services)
+            ports |= bring_up(lease, home, services)
     except BaseException:
         lease.release()
         raise
-    notice = place_notice(home)
-    if notice is not None and not chosen.has_database:
+    notice = place_notice(home) if is_new else None
+    if notice is not None:
         _say(notice)
     return lease, House(home, environment, ports)
 
@@ -205,15 +207,14 @@ def _environment(home: Home, chosen: Chosen) -> dict[str, str]:
     )
 
 
-def _migrated(database_url: str) -> None:
-    deadline = time.monotonic() + _RECOVERY_SECONDS
+def _migrated(chosen: Chosen, database_url: str) -> None:
+    # A server of ours that was killed is being started again.
+    deadline = time.monotonic() + (0.0 if chosen.has_database else _RECOVERY_SECONDS)
     while True:
         try:
             with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
                 migrate(connection)
-            return
         except psycopg.Error as error:
-            # A server of ours that was killed is being started again.
             if isinstance(error, psycopg.OperationalError) and time.monotonic() < deadline:
                 time.sleep(0.1)
                 continue
@@ -221,6 +222,7 @@ def _migrated(database_url: str) -> None:
             raise SetupError(
                 "database_unusable", f"The database cannot be used: {reason.rstrip('.')}.", "Check DATABASE_URL."
             ) from None
+        return
 
 
 def _nothing_more(_home: Home, _environ: dict[str, str]) -> list[list[Service]]:
@@ -237,62 +239,6 @@ def _gateway_and_dagster(home: Home, environ: dict[str, str]) -> list[list[Servi
         [webserver_service(home, environ), daemon_service(home, environ, time.time())],
         [gateway_service(home, environ, lambda: loopback(home.recorded_port(WEBSERVER) or 0))],
     ]
-
-
-def _bring_up(lease: Lease, home: Home, services: list[Service]) -> dict[str, int]:
-    """Use or start `services`, side by side, and wait until each is ready. Returns their ports."""
-    missing: list[tuple[Service, int]] = []
-    ports: dict[str, int] = {}
-    for service in services:
-        seen = lease.join(service.name)
-        if seen is None:
-            size = _log_size(home, service.name)
-            seen = lease.start(service.program())
-            missing.append((service, size))
-        ports[service.name] = seen.port or 0
-    for service, size in missing:
-        ports[service.name] = _ready(lease, home, service, size).port or 0
-        lease.settle(service.name)
-    return ports
-
-
-def _ready(lease: Lease, home: Home, service: Service, log_size: int) -> Seen:
-    """Wait until the service is ready. One whose port somebody else took meanwhile gets another one."""
-    for attempt in range(_ATTEMPTS):
-        deadline = time.monotonic() + service.seconds
-        while time.monotonic() < deadline:
-            seen = lease.look(service.name)
-            if not seen.pid:
-                break
-            if service.is_ready(seen):
-                return seen
-            time.sleep(0.03 if service.seconds <= 30 else 0.25)
-        else:
-            raise _not_started(home, service, log_size, f"is not ready after {service.seconds:.0f} s")
-        lost_port = seen.port is not None and not is_free(seen.port)
-        if not lost_port or attempt == _ATTEMPTS - 1:
-            break
-        lease.drop(service.name)
-        home.another_port(service.name)
-        log_size = _log_size(home, service.name)
-        lease.start(service.program())
-    raise _not_started(home, service, log_size, "did not start")
-
-
-def _not_started(home: Home, service: Service, log_size: int, how: str) -> SetupError:
-    with _log_path(home, service.name).open("rb") as log:
-        log.seek(log_size)
-        said = log.read().decode(errors="replace")
-    return trouble_in(said, f"{service.name} {how}")
-
-
-def _log_path(home: Home, name: str) -> Path:
-    return home.logs / f"{name}.log"
-
-
-def _log_size(home: Home, name: str) -> int:
-    path = _log_path(home, name)
-    return path.stat().st_size if path.exists() else 0
 
 
 def _watch(lease: Lease) -> None:

@@ -99,6 +99,18 @@ def fresh_answers(
         ).fetchall()
 
 
+def count_fresh(
+    connection: psycopg.Connection, vendor: str, package: str, subjects: Sequence[str], cache_days: int
+) -> int:
+    """How many of `subjects` have an answer not older than `cache_days`."""
+    row = connection.execute(
+        "select count(distinct subject) from lead_intel.vendor_calls where vendor = %s and package = %s "
+        "and subject = any(%s) and outcome = any(%s) and answered_at > now() - make_interval(days => %s)",
+        (vendor, package, list(subjects), list(ANSWERS), cache_days),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def finish(connection: psycopg.Connection, results: Sequence[Result]) -> None:
     """Write outcomes and settle or refund their money. Call in a transaction, after everything else in it.
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_TEXT = 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+"""Control characters, line separators, and halves of surrogate pairs, which no database takes."""
+
 _NOT_DIGITS = re.compile(r"\D+")
 
 

@@ -180,6 +180,15 @@ def test_a_vendor_that_slows_us_down_is_obeyed_and_answers_everything(
     assert calls(sandbox) <= 40 + 2
 
 
+def test_a_vendor_that_only_refuses_is_not_waited_for_beyond_patience(rounds: Any, sandbox: Any) -> None:
+    sandbox.fault("twilio_lookup", "rate_limited", options={"retry_after": 1})
+    started = time.monotonic()
+    summary = rounds.run(numbers(300), deadline_seconds=1.0, patience_seconds=0.5, concurrency=10)
+    assert time.monotonic() - started < 6
+    assert summary.outcomes == {Outcome.RATE_LIMITED: 300}
+    assert calls(sandbox) < 60
+
+
 def test_an_open_breaker_labels_the_rest_without_asking_or_paying(
     rounds: Any, database: psycopg.Connection, sandbox: Any
 ) -> None:

@@ -139,6 +139,28 @@ def test_a_refused_connection_cannot_have_been_billed() -> None:
     assert not unanswered.value.sent
 
 
+def test_a_broken_kept_alive_connection_does_not_send_a_paid_question_twice() -> None:
+    received: list[bytes] = []
+
+    async def once() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            received.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            received.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.close()
+
+        listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with transport(settings_for(url)) as sender:
+            await sender.send(Request("GET", f"{url}/v2/x"), 2.0)
+            with pytest.raises(Unanswered):
+                await sender.send(Request("GET", f"{url}/v2/x"), 2.0)
+        listening.close()
+
+    asyncio.run(once())
+    assert len(received) == 2
+
+
 def test_a_silent_server_costs_the_deadline_and_no_more() -> None:
     async def once() -> float:
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -198,11 +198,11 @@ def test_all_twelve_line_types_pass_unchanged(line_type: str) -> None:
 
 def test_a_line_type_that_is_no_line_type_is_unknown_and_texts_are_capped() -> None:
     vendor, ask = ASKS["twilio"]
-    body = twilio_body({"type": "satellite", "carrier_name": "x\x00\n" * 500})
+    body = twilio_body({"type": "satellite", "carrier_name": "x\x00\n\ud800" * 500})
     fields = vendor.classify(ask, Reply(200, {}, body)).fields
     assert fields["line_type"] == "unknown"
     assert len(fields["carrier_name"]) <= 200
-    assert "\x00" not in fields["carrier_name"]
+    assert not {"\x00", "\n", "\ud800"} & set(fields["carrier_name"])
     assert fields["mobile_network_code"] == "026"
 
 
