@@ -169,6 +169,8 @@ def state_for(error: LeadIntelError) -> State | None:
     match error:
         case Stopped():
             return State.STOPPED
+        case Paused(code="approval"):
+            return State.AWAITING_APPROVAL
         case Paused() | GuardrailFailed():
             return State.PAUSED
         case RejectedInput():

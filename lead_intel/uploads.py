@@ -1,8 +1,4 @@
-"""The upload: its key, its states and its partition.
-
-Pure except for the Dagster partition definition, which is only a name. Rows about uploads live in
-`record.ingestions`.
-"""
+"""The upload: its key, its states, its stages. Pure; rows about uploads live in `record.ingestions`."""
 
 from __future__ import annotations
 
@@ -11,12 +7,7 @@ import secrets
 from datetime import datetime
 from enum import StrEnum
 
-import dagster as dg
-
 from lead_intel.errors import UsageError
-
-UPLOADS = dg.DynamicPartitionsDefinition(name="uploads")
-"""One partition per upload. Keys are generated here and never deleted."""
 
 _KEY = re.compile(r"upl_[0-9]{8}_[0-9a-z]{10}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -13,10 +13,11 @@ from lead_intel.contract import ActivationPlan, ActivationReceipts, PersonaMembe
 from lead_intel.guardrails.g08_engage_audiences import examine
 from lead_intel.guardrails.gate import require
 from lead_intel.guardrails.inputs import gather
+from lead_intel.partition import UPLOADS
 from lead_intel.record import engage_templates, ingestions
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS, State
+from lead_intel.uploads import State
 
 _STAGE = "activation"
 _RESYNC_JOB = "resync"

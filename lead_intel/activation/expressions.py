@@ -25,11 +25,13 @@ _TYPES = {"text": "varchar", "number": "double", "truth": "boolean"}
 _CLASSES = {
     "CASE", "CAST", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION", "OPERATOR", "BETWEEN", "TYPE",
 }  # fmt: skip
-_FUNCTIONS = {
-    "+", "-", "*", "/", "//", "%", "||", "~~", "!~~", "~~*", "!~~*",
-    "abs", "ceil", "concat", "contains", "ends_with", "floor", "greatest", "least", "length", "lower", "ln", "log10",
+ALLOWED_FUNCTIONS = (
+    "abs", "ceil", "concat", "contains", "ends_with", "floor", "greatest", "least", "length", "ln", "log10", "lower",
     "nullif", "prefix", "round", "sqrt", "starts_with", "substr", "substring", "suffix", "trim", "upper",
-}  # fmt: skip
+)  # fmt: skip
+"""Functions that an expression may call, beside operators, `case`, `cast`, `coalesce`, `in`, `between` and `like`."""
+
+_FUNCTIONS = {"+", "-", "*", "/", "//", "%", "||", "~~", "!~~", "~~*", "!~~*", *ALLOWED_FUNCTIONS}
 _RESULTS = {
     "truth": ("BOOLEAN",),
     "number": ("DOUBLE", "FLOAT", "DECIMAL", "INTEGER", "BIGINT", "HUGEINT", "SMALLINT", "TINYINT", "UBIGINT"),

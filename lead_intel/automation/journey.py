@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -56,7 +57,8 @@ class Desk:
     policy: Policy
     connection: psycopg.Connection
     instance: dg.DagsterInstance
-    definitions: dg.Definitions
+    definitions: Callable[[], dg.Definitions]
+    """Loads the code location: a second or two, for which a move that finds its work done does not wait."""
     say: Say
 
 
@@ -245,7 +247,7 @@ def _is_planned(desk: Desk, upload: str) -> bool:
 
 def _work(desk: Desk, job: str, upload: str) -> None:
     _wait_for_other(desk, upload)
-    end = run_job(desk.instance, desk.definitions, job, upload)
+    end = run_job(desk.instance, desk.definitions(), job, upload)
     if not end.success:
         ingestions.fail_if_at_work(desk.connection, upload, end.run_id)
     error = error_of(ingestions.find(desk.connection, upload))

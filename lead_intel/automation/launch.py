@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from lead_intel.uploads import UPLOADS
+from lead_intel.partition import UPLOADS
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

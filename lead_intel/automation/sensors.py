@@ -8,9 +8,9 @@ from lead_intel.automation.jobs import screen_upload
 from lead_intel.automation.reaper import reap
 from lead_intel.automation.sweep import accept_new_objects
 from lead_intel.errors import LeadIntelError
+from lead_intel.partition import UPLOADS
 from lead_intel.record import ingestions
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS
 
 _PER_TICK = 20
 _LAUNCH_GRACE_SECONDS = 15.0

@@ -34,6 +34,11 @@ class Desk:
         self._pace = pace
         self._breaker = breaker
         self._chance = random.Random()  # noqa: S311  # jitter, not a secret
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """No call is repeated any more; questions that wait for their next call end with the verdict they have."""
+        self._closing.set()
 
     async def ask(self, question: Ask) -> tuple[Verdict, float]:
         """The verdict and its wall clock in seconds, retries and waits included.
@@ -94,10 +99,17 @@ class Desk:
             wait = max(wait, self._pace.wait_seconds())
             if time.monotonic() + wait >= until:
                 return False
-            await asyncio.sleep(wait)
-            if self._breaker.is_open:
+            if await self._closes_within(wait) or self._breaker.is_open:
                 return False
             if self._pace.wait_seconds() <= 0:
                 self._pace.take(1)
                 return True
             wait = 0.001
+
+    async def _closes_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -26,7 +26,7 @@ _LOOK_AT_OTHERS_SECONDS = 0.25
 _GRACE_SECONDS = 0.3
 """After *stop*, calls in flight have this long to end by themselves; the promise is a second in all."""
 
-_CUT_OFF_TOO_OFTEN = Verdict(Outcome.INDETERMINATE, "no", detail="cut off twice before an answer; not asked again")
+_CUT_OFF_TOO_OFTEN = Verdict(Outcome.INDETERMINATE, "no", detail="cut off too often before an answer; not asked again")
 _NOT_ASKED = Verdict(Outcome.VENDOR_ERROR, "no", detail="the vendor fails nearly every call; not asked")
 _REFUSED_TOO_LONG = Verdict(Outcome.RATE_LIMITED, "no", detail="the vendor keeps refusing for its pace; not asked")
 _CUT_OFF = Verdict(Outcome.INDETERMINATE, "unknown", detail="stopped while the call was under way")
@@ -62,6 +62,7 @@ class Round:
         self._own: list[Answered] = []
         self._free: list[Answered] = []
         self._back = asyncio.Event()
+        self._budget_is_tight = False
         self._recorded = 0
         self._halt: LeadIntelError | None = None
         self._defect: Exception | None = None
@@ -103,6 +104,7 @@ class Round:
         if not own and not free:
             return
         await asyncio.to_thread(self._books.record, own, free)
+        self._budget_is_tight = False
         self._recorded += len(own) + len(free)
         self._progress(self._recorded, len(self._asks))
 
@@ -137,6 +139,8 @@ class Round:
 
     async def _start(self) -> None:
         """Claim as many questions as pace, slots and budget allow, and send them at once."""
+        if self._budget_is_tight:
+            return
         # What came back and is not recorded yet counts as under way: a crash would lose it.
         under_way = len(self._running) + len(self._own)
         calls = min(self._pace.available(under_way), len(self._pending))
@@ -151,7 +155,8 @@ class Round:
                 keep = len(chunk) // 2
                 self._pending.extendleft(reversed(chunk[keep:]))
                 chunk = chunk[:keep]
-                if not chunk and not self._running:
+                self._budget_is_tight = not chunk
+                if not chunk and not self._running and not self._own:
                     self._halt = reached
                 continue
             self._free += answered
@@ -187,7 +192,7 @@ class Round:
         if self._own or self._free or self._halt:
             return
         patience = _TICK_SECONDS
-        if self._pending and len(self._running) < int(self._pace.slots):
+        if self._pending and not self._budget_is_tight and len(self._running) < int(self._pace.slots):
             patience = min(patience, max(self._pace.wait_seconds(), 0.001))
         await self._until_back(patience)
 
@@ -201,6 +206,7 @@ class Round:
 
     async def _wind_down(self) -> None:
         """Let calls in flight end (briefly, when a person waits for the stop), and record every one of them."""
+        self._desk.close()
         while self._running and not self._stop.is_set():
             await self._until_back(_TICK_SECONDS)
             await self._record()

@@ -16,6 +16,7 @@ from lead_intel.terminal import say
 
 if TYPE_CHECKING:
     import psycopg
+    from dagster import Definitions
 
     from lead_intel.automation.journey import Desk
     from lead_intel.settings import Settings
@@ -78,6 +79,9 @@ def record(*, as_json: bool = False) -> Iterator[tuple[Settings, psycopg.Connect
     from lead_intel.record.database import connected
 
     with answering(as_json=as_json), surroundings() as settings, connected(settings) as connection:
+        from lead_intel.dnc.snapshots import ensure_snapshot
+
+        ensure_snapshot(connection, settings)
         yield settings, connection
 
 
@@ -88,11 +92,14 @@ def desk(*, as_json: bool = False) -> Iterator[Desk]:
         import dagster as dg
 
         from lead_intel.automation.journey import Desk
-        from lead_intel.definitions import defs
-        from lead_intel.dnc.snapshots import ensure_snapshot
         from lead_intel.policy import load_policy
 
         policy = load_policy(settings.lead_intel_policy_dir)
-        ensure_snapshot(connection, settings)
         with dg.DagsterInstance.get() as instance:
-            yield Desk(settings, policy, connection, instance, defs, say)
+            yield Desk(settings, policy, connection, instance, _definitions, say)
+
+
+def _definitions() -> Definitions:
+    from lead_intel.definitions import defs
+
+    return defs

@@ -9,14 +9,15 @@ import pandas as pd
 
 from lead_intel.contract import DncVerdicts, checked
 from lead_intel.dnc.screening import Screening, screen
-from lead_intel.dnc.snapshots import open_newest
+from lead_intel.dnc.snapshots import ensure_snapshot, open_newest
 from lead_intel.dnc.verdicts import registry_fresh_until
+from lead_intel.partition import UPLOADS
 from lead_intel.policy import Profile
-from lead_intel.record import ingestions
+from lead_intel.record import evidence, ingestions
 from lead_intel.record.spend import usd
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS, State
+from lead_intel.uploads import State
 
 _STAGE = "dnc"
 _REASONS_SHOWN = 15
@@ -71,12 +72,24 @@ def dnc_verdicts(
     with stage_of(context, surroundings, _STAGE, State.SCREENING) as at_work:
         upload = at_work.ingestion
         profile = cast("Profile", upload.profile)
+        # A list dropped into the bucket is screened by a sensor's run: no command has prepared the embedded default.
+        ensure_snapshot(at_work.connection, at_work.settings)
         screening = screen(at_work, valid_leads, phone_lookups, profile=profile, supplier=upload.supplier)
         frame = checked(screening.frame, DncVerdicts)
         at_work.stop_if_asked()
+        evidence.append(at_work.connection, at_work.upload, _STAGE, _facts(screening, profile), frame)
         ingestions.set_profile_screened(at_work.connection, at_work.upload, profile)
         ingestions.set_state(at_work.connection, at_work.upload, State.SCREENED)
         return dg.Output(frame, metadata=_account(screening))
+
+
+def _facts(screening: Screening, profile: Profile) -> dict[str, str | int]:
+    counts = screening.frame["verdict"].value_counts()
+    return {
+        "profile": profile,
+        "list_digest": screening.snapshot or "none",
+        **{verdict: int(counts.get(verdict, 0)) for verdict in ("send", "hold", "block")},
+    }
 
 
 def _account(screening: Screening) -> dict[str, dg.MetadataValue | int | str]:

@@ -12,11 +12,12 @@ from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
 from lead_intel.enrichment.merge import FIELDS, merge
 from lead_intel.enrichment.questions import VENDORS, people_of
 from lead_intel.enrichment.sampling import draw, sample_key, sendable
+from lead_intel.partition import UPLOADS
 from lead_intel.record import samples
 from lead_intel.record.spend import usd
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS, State
+from lead_intel.uploads import State
 
 _STAGE = "enrichment"
 

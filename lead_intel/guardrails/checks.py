@@ -16,9 +16,10 @@ from lead_intel.guardrails.evaluate import GUARDRAILS, evaluate
 from lead_intel.guardrails.gate import WARNS_ONLY, acceptance, objection, remembered
 from lead_intel.guardrails.inputs import Inputs, gather
 from lead_intel.guardrails.result import GuardrailResult, GuardrailState
+from lead_intel.partition import UPLOADS
 from lead_intel.record import ingestions
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS, State
+from lead_intel.uploads import State
 
 GUARDED: dict[str, tuple[int, ...]] = {
     "raw_upload": (1, 2),

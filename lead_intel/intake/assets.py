@@ -16,11 +16,12 @@ from lead_intel.intake.raw import raw_frame
 from lead_intel.intake.reading import Reading, read_list
 from lead_intel.intake.tables import ROW_CODES
 from lead_intel.intake.validation import CODES, Validated, occurrences, validate
+from lead_intel.partition import UPLOADS
 from lead_intel.record import ingestions, leads
 from lead_intel.record.bucket import fetch_object
 from lead_intel.stage import StageAtWork, stage_of
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS, State
+from lead_intel.uploads import State
 
 _STAGE = "validation"
 _WORDS = CODES | ROW_CODES

@@ -18,7 +18,7 @@ CODES: tuple[ConsentCode, ...] = ("", "consent_blank", "consent_unknown")
 
 
 def vocabulary(policy: Policy, supplier: str) -> tuple[str, ...]:
-    """The words that this supplier may write, lower case; a trailing `*` stands for any ending."""
+    """The words that this supplier may write, lower case; a trailing `*` stands for any ending, but not for none."""
     own = policy.consent.suppliers.get(supplier)
     sources = [*policy.consent.sources, *(own.sources if own else ())]
     return tuple(dict.fromkeys(entry.source.strip().casefold() for entry in sources))

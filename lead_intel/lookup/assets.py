@@ -7,11 +7,12 @@ from lead_intel.contract import CarrierBreakout, PhoneLookups, checked
 from lead_intel.guardrails.gate import require
 from lead_intel.lookup.breakout import break_out, unknown_share
 from lead_intel.lookup.lookup import LookedUp, look_up
+from lead_intel.partition import UPLOADS
 from lead_intel.record.lookups import replace_breakout
 from lead_intel.record.spend import usd
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS, State
+from lead_intel.uploads import State
 
 _STAGE = "lookup"
 _ROWS_SHOWN = 10

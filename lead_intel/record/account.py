@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from lead_intel.record import ingestions, outbox, plans, spend
+from lead_intel.record import ingestions, members, outbox, plans, spend
 from lead_intel.record.ingestions import Ingestion
 
 _TOP_CARRIERS = 12
@@ -81,6 +81,7 @@ def _activation(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
     return {
         "plan": newest.plan,
         "personas": newest.personas,
+        "not_planned": members.exclusion_counts(connection, upload),
         "activation": outbox.lead_counts(connection, upload),
         "messages": outbox.message_counts(connection, upload),
     }

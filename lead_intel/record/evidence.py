@@ -12,17 +12,23 @@ from typing import Any
 
 import pandas as pd
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg.types.json import Jsonb
 
 _GENESIS = "0" * 64
 # RFC 6962, section 2.1: leaves and nodes are hashed in different domains, so a node cannot pose as a leaf.
 _LEAF, _NODE = b"\x00", b"\x01"
+_BETWEEN_VALUES = "\x1f"
 
 
 def leaves_of(frame: pd.DataFrame) -> list[bytes]:
-    """One digest per row, over its values as text in column order; rows sorted, so row order does not matter."""
-    text = frame.astype(str).agg("\x1f".join, axis=1) if len(frame) else pd.Series([], dtype=str)
-    return sorted(hashlib.sha256(_LEAF + row.encode()).digest() for row in text)
+    """One digest per row, over its values as text in column order; sorted, so that row order does not matter."""
+    columns = [pa.array(frame[name].astype(str), pa.large_string()) for name in frame.columns]
+    if not columns:
+        return []
+    rows = pc.binary_join_element_wise(*columns, pa.scalar(_BETWEEN_VALUES, pa.large_string()))
+    return sorted(hashlib.sha256(_LEAF + row.encode()).digest() for row in rows.to_pylist())
 
 
 def merkle_root(leaves: Sequence[bytes]) -> str:
@@ -35,10 +41,20 @@ def merkle_root(leaves: Sequence[bytes]) -> str:
 
 
 def append(connection: psycopg.Connection, upload: str, stage: str, body: dict[str, Any], facts: pd.DataFrame) -> str:
-    """Chain one entry and return its hash. One writer at a time; the lock ends with the transaction."""
+    """Chain one entry and return its hash; a stage rerun with the same facts adds nothing.
+
+    One writer at a time; the lock ends with the transaction.
+    """
     root = merkle_root(leaves_of(facts))
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext('lead_intel.evidence'))")
+        same = connection.execute(
+            "select body = %s and merkle_root = %s, hash from lead_intel.evidence "
+            "where upload = %s and stage = %s order by seq desc limit 1",
+            (Jsonb(body), root, upload, stage),
+        ).fetchone()
+        if same is not None and same[0]:
+            return str(same[1])
         last = connection.execute("select hash from lead_intel.evidence order by seq desc limit 1").fetchone()
         previous = str(last[0]) if last else _GENESIS
         entry_hash = _entry_hash(previous, upload, stage, body, root)

@@ -187,9 +187,14 @@ def silent(connection: psycopg.Connection, older_than_seconds: float) -> list[tu
 
 
 def due_for_resync(connection: psycopg.Connection, younger_than_days: int) -> list[str]:
-    """Activated uploads that are young enough to be kept in step."""
+    """Uploads that were activated once and are young enough to be kept in step, at rest now.
+
+    Also those whose last re-sync failed or paused: their opt-outs have not reached Segment yet.
+    """
     rows = connection.execute(
-        "select upload from lead_intel.lead_ingestions where state = 'activated' "
+        "select upload from lead_intel.lead_ingestions upload_row where exists (select 1 "
+        "from lead_intel.activation_plans plan where plan.upload = upload_row.upload and plan.state = 'activated') "
+        "and state in ('activated', 'screened', 'planned', 'awaiting_approval', 'paused', 'failed') "
         "and created_at > now() - make_interval(days => %s) order by created_at",
         (younger_than_days,),
     ).fetchall()
@@ -281,9 +286,7 @@ def set_profile_screened(connection: psycopg.Connection, upload: str, profile: s
     )
 
 
-def set_sample_percent(
-    connection: psycopg.Connection, upload: str, percent: Decimal, by: str | None = None
-) -> None:
+def set_sample_percent(connection: psycopg.Connection, upload: str, percent: Decimal, by: str | None = None) -> None:
     """Store the sample that a person chose, and who that was."""
     connection.execute(
         "update lead_intel.lead_ingestions set sample_percent = %s, sample_by = %s, updated_at = now() "

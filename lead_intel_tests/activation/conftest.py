@@ -84,7 +84,8 @@ class Campaign:
     def receive(self, upload: str, leads: range | list[int], *, verdict: str = "send", days: int = 20) -> None:
         """An upload with these leads, screened."""
         self.connection.execute(
-            "insert into lead_intel.lead_ingestions (upload, supplier, sha256, sample_percent, activation_ready, created_at) "
+            "insert into lead_intel.lead_ingestions "
+            "(upload, supplier, sha256, sample_percent, activation_ready, created_at) "
             "values (%s, 'acme', %s, 100, true, clock_timestamp()) on conflict do nothing",
             (upload, upload),
         )

@@ -51,7 +51,7 @@ def plan(wanted: World, held: pd.DataFrame, sent: dict[Pair, int]) -> pd.DataFra
     return difference(wanted_frame(wanted), held, sent_frame(sent), KEYS, AT)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(worlds, min_size=1, max_size=5))
 def test_a_history_of_plans_ends_in_what_is_wanted_and_no_message_is_ever_repeated(history: list[World]) -> None:
     held: World = {}
@@ -75,14 +75,14 @@ def test_a_history_of_plans_ends_in_what_is_wanted_and_no_message_is_ever_repeat
         assert plan(wanted, held_frame(held), sent).empty
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(worlds, worlds)
 def test_a_plan_made_again_before_it_was_sent_has_the_same_messages(wanted: World, held: World) -> None:
     first, again = (plan(wanted, held_frame(held), {}) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(worlds, worlds)
 def test_what_another_upload_holds_is_never_removed_by_this_one(wanted: World, others: World) -> None:
     messages = plan(wanted, held_frame({}, others=others), {})

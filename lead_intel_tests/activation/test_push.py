@@ -188,7 +188,9 @@ def test_an_empty_difference_is_a_plan_that_asks_no_guardrail(campaign: Any) -> 
 # What can go wrong on the wire -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["drop_after", "truncated", "server_error", "bad_gateway", "garbage", "empty", "redirect"])
+@pytest.mark.parametrize(
+    "kind", ["drop_after", "truncated", "server_error", "bad_gateway", "garbage", "empty", "redirect"]
+)
 def test_a_lost_acknowledgement_is_answered_by_the_same_messages(campaign: Any, kind: str) -> None:
     campaign.sandbox.fault("segment_tracking", kind, count=2)
     receipts = campaign.activate(campaign.members_of(range(20)))

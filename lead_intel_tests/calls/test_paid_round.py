@@ -180,6 +180,19 @@ def test_a_vendor_that_slows_us_down_is_obeyed_and_answers_everything(
     assert calls(sandbox) <= 40 + 2
 
 
+def test_stop_does_not_wait_for_a_retry_and_charges_nothing_for_it(
+    rounds: Any, database: psycopg.Connection, sandbox: Any
+) -> None:
+    sandbox.fault("twilio_lookup", "rate_limited", options={"retry_after": 20})
+    threading.Timer(0.7, rounds.stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        rounds.run(numbers(20))
+    assert time.monotonic() - started < 1.7
+    assert outcomes(database).keys() == {"rate_limited"}
+    assert money(database, "upload").settled == 0
+
+
 def test_a_vendor_that_only_refuses_is_not_waited_for_beyond_patience(rounds: Any, sandbox: Any) -> None:
     sandbox.fault("twilio_lookup", "rate_limited", options={"retry_after": 1})
     started = time.monotonic()
@@ -238,11 +251,11 @@ def test_a_bad_answer_is_labelled_and_its_money_is_honest(
     assert billed == "no" or calls(sandbox) == 2
 
 
-def test_a_question_cut_off_twice_is_not_paid_a_third_time(
+def test_a_question_that_is_cut_off_every_time_is_not_paid_for_ever(
     rounds: Any, database: psycopg.Connection, sandbox: Any
 ) -> None:
     upload, phone = "upl_20261124_aaaaaaaaaa", numbers(1)[0]
-    for _ in range(2):
+    for _ in range(4):
         database.execute(
             "insert into lead_intel.vendor_calls (vendor, package, subject, upload, supplier, price, outcome, billed, "
             "answered_at) values ('twilio_lookup', 'line_type_intelligence', %s, %s, 'acme', 0.008, "

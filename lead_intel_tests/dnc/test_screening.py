@@ -194,3 +194,13 @@ def test_without_any_list_everybody_is_held(database: psycopg.Connection, settin
     screening = screened(work, leads_of(PHONES))
     assert set(screening.frame["verdict"]) == {"hold"}
     assert reasons(screening) == {"dnc_list_missing"}
+
+
+def test_an_answer_found_again_in_the_call_ledger_does_not_become_younger(work: Work, sandbox: Any) -> None:
+    screened(work, leads_of(PHONES))
+    work.connection.execute("update lead_intel.vendor_calls set answered_at = now() - interval '3 days'")
+    work.connection.execute("delete from lead_intel.dnc_answers")
+    again = screened(work, leads_of(PHONES))
+    assert sandbox.ledger()["dncscrub"]["calls"] == 1
+    left = again.frame.loc[again.frame["verdict"] == "send", "fresh_until"] - pd.Timestamp.now("UTC")
+    assert left.max() < pd.Timedelta(days=4)

@@ -21,12 +21,12 @@ from lead_intel.automation.frame_io import FrameIO
 from lead_intel.enrichment.forecast import forecast
 from lead_intel.enrichment.questions import PEOPLE_COLUMNS, VENDORS
 from lead_intel.errors import UsageError
+from lead_intel.partition import UPLOADS
 from lead_intel.policy import Policy
 from lead_intel.record import spend
 from lead_intel.record.frames import read_frame, write_frame
 from lead_intel.settings import Settings, load_settings
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS
 
 UPLOAD = "upl_20261124_eeeeeeeeee"
 LEADS = 40

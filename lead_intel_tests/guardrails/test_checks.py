@@ -15,12 +15,12 @@ from lead_intel.automation.frame_io import FrameIO
 from lead_intel.guardrails import checks
 from lead_intel.guardrails.evaluate import GUARDRAILS
 from lead_intel.guardrails.preflight_job import PreflightConfig, preflight
+from lead_intel.partition import UPLOADS
 from lead_intel.record import dnc, ingestions
 from lead_intel.record import guardrails as history
 from lead_intel.record.ingestions import Ingestion, StoredObject
 from lead_intel.settings import Settings
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS
 
 
 @pytest.fixture(scope="module")

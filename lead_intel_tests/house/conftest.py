@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,18 +54,11 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    home = tmp_path_factory.mktemp("house") / "home"
-    house = House(home)
-    started = house.command("up", "--without-dagster", "--detach")
-    assert started.returncode == 0, started.stderr
-    yield house
-    house.command("down")
-
-
-@pytest.fixture
-def own_house(tmp_path: Path) -> Iterator[House]:
-    """A house of one test's own, with nothing started yet."""
-    house = House(tmp_path / "home")
-    yield house
-    house.command("down")
+def house(new_folder: Callable[[], AbstractContextManager[Path]]) -> Iterator[House]:
+    """PostgreSQL, the sandbox and the hub, up for all tests of a module."""
+    with new_folder() as home:
+        house = House(home)
+        started = house.command("up", "--without-dagster", "--detach")
+        assert started.returncode == 0, started.stderr
+        yield house
+        house.command("down")

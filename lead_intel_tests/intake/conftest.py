@@ -39,12 +39,13 @@ def sheet_xml(rows: Sheet) -> str:
 def workbook_parts(sheets: Mapping[str, str], hidden: Sequence[str] = ()) -> dict[str, str]:
     """The parts of a workbook: sheet name -> the sheet's XML."""
     numbered = list(enumerate(sheets, 1))
+    states = {name: "hidden" if name in hidden else "visible" for name in sheets}
     listed = "".join(
-        f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"{" state=" + chr(34) + "hidden" + chr(34) if name in hidden else ""}/>'
-        for n, name in numbered
+        f'<sheet name="{name}" sheetId="{n}" state="{states[name]}" r:id="rId{n}"/>' for n, name in numbered
     )
     relations = "".join(
-        f'<Relationship Id="rId{n}" Type="{RELATIONS}/worksheet" Target="worksheets/sheet{n}.xml"/>' for n, _ in numbered
+        f'<Relationship Id="rId{n}" Type="{RELATIONS}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+        for n, _ in numbered
     )
     types = "".join(
         f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType='

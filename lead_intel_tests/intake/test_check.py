@@ -70,7 +70,14 @@ def test_what_cannot_be_read_is_refused_and_writes_no_table(policy: Policy, tmp_
 
 
 def test_ragged_rows_stand_in_their_places_in_the_table(policy: Policy, tmp_path: Path) -> None:
-    rows = [["phone", "email", "consent_source"], ["1"], ["2", "b,c", "d"], ["3", "4", "5", "6"], ["7"], ["8", "", 'q"']]
+    rows = [
+        ["phone", "email", "consent_source"],
+        ["1"],
+        ["2", "b,c", "d"],
+        ["3", "4", "5", "6"],
+        ["7"],
+        ["8", "", 'q"'],
+    ]
     path, table = tmp_path / "t.csv", tmp_path / "out.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -34,7 +34,9 @@ def test_the_rule(text: str, address: str, code: str) -> None:
 
 
 def test_role_and_disposable_addresses_are_flagged_not_dropped() -> None:
-    found = emails.normalised(pa.array(["Info@example.com", "ann@Mailinator.com", "sales@mailinator.com", "ann@b.co", ""]))
+    found = emails.normalised(
+        pa.array(["Info@example.com", "ann@Mailinator.com", "sales@mailinator.com", "ann@b.co", ""])
+    )
 
     assert found.flags.to_pylist() == ["role", "disposable", "role|disposable", "", ""]
     assert not found.invalid.any()
@@ -44,12 +46,15 @@ def test_role_and_disposable_addresses_are_flagged_not_dropped() -> None:
 _LOCAL = st.text(st.sampled_from("abcXYZ019._%+-'!#/={}|~ü\"@ "), min_size=0, max_size=10)
 _DOMAIN = st.sampled_from(
     ["example.com", "EXAMPLE.org", "gmail", "b-.co", "-b.co", "a..b.co", "ab--c.com", "xn--bcher-kva.de", "xn--a.com",
-     "bücher.de", "foo.test", "x.local", "192.168.1.1", "[1.2.3.4]", "b.c", "b.co.", "b_c.co", "ﬃ.com", "a" * 64 + ".com"]
+     "bücher.de", "foo.test", "x.local", "192.168.1.1", "[1.2.3.4]", "b.c", "b.co.", "b_c.co", "ﬃ.com",
+     "a" * 64 + ".com"]
 ) | st.text(st.sampled_from("abz09.-_é"), max_size=12)  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.builds("{}{}{}".format, _LOCAL, st.sampled_from(["@", "@", "@@", ""]), _DOMAIN) | st.text(max_size=12)))
+@given(
+    st.lists(st.builds("{}{}{}".format, _LOCAL, st.sampled_from(["@", "@", "@@", ""]), _DOMAIN) | st.text(max_size=12))
+)
 def test_a_column_equals_the_rule(texts: list[str]) -> None:
     found = emails.normalised(pa.array(texts, pa.string()))
 

@@ -14,11 +14,12 @@ import pytest
 
 from lead_intel.automation.frame_io import FrameIO
 from lead_intel.intake import assets
+from lead_intel.partition import UPLOADS
 from lead_intel.record import bucket, ingestions, leads
 from lead_intel.record.frames import has_frame, read_frame
 from lead_intel.settings import Settings
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS, State
+from lead_intel.uploads import State
 
 LISTS = Path(__file__).resolve().parent.parent / "data" / "lists"
 CANARY = "canary.person@example.com"

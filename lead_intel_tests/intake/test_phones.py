@@ -20,7 +20,8 @@ SHAPES = [
     "2125550123.0", "12125550123.0", "tel:+1-212-555-0123", "416\u2011555\u20110123", "212\u00a0555\u00a00123",
     "(+1) 212 555 0123", "+44 7911 123456", "O2125550123", "310-1234", "1.2125550199E+10", "2.12555E+09",
     "212-555-0123 ext. 5", "800-555-0199", "900-555-0199", "N/A", "-10395", "########", "2026-01-05",
-    "212\u200b5550123", "011 44 20 7946 0018", "1-800-FLOWERS", "212-555-0123 / 212-555-0124", "2125550123;2125550124", "876-606-1234",
+    "212\u200b5550123", "011 44 20 7946 0018", "1-800-FLOWERS", "212-555-0123 / 212-555-0124",
+    "2125550123;2125550124", "876-606-1234",
     "246 521 1234", "none", "２１２５５５０１２３", "#N/A", "+1 1 212 555 0123", "212O5550123", "1 212 555 0123 7",
 ]  # fmt: skip
 LETTERS = [*"0123456789" * 3, *" -.()+xXeEtO/#,;~'\n", "\u00a0", "\u2011", "\u200b", "tel:", "ext", "٢", "１", ".0"]
@@ -146,7 +147,9 @@ def test_the_table_is_libphonenumber_for_every_kind_of_prefix() -> None:
     table, rng = nanp_table(), np.random.default_rng()
     prefixes = rng.integers(200_000, 1_000_000, 4000)
     for prefix in prefixes[table.codes[prefixes] != ASK]:
-        number = phonenumbers.PhoneNumber(country_code=1, national_number=int(prefix) * 10_000 + int(rng.integers(10_000)))
+        number = phonenumbers.PhoneNumber(
+            country_code=1, national_number=int(prefix) * 10_000 + int(rng.integers(10_000))
+        )
         valid = phonenumbers.is_valid_number(number)
         region = phonenumbers.region_code_for_number(number) if valid else None
         code = table.codes[prefix]

@@ -102,9 +102,7 @@ def test_too_many_parts_are_refused(read: Read, zip_of: Zip) -> None:
         b"+ADw-+ACE-DOCTYPE",
     ],
 )
-def test_a_document_type_or_an_odd_encoding_is_refused(
-    read: Read, zip_of: Zip, parts_of: Parts, prolog: bytes
-) -> None:
+def test_a_document_type_or_an_odd_encoding_is_refused(read: Read, zip_of: Zip, parts_of: Parts, prolog: bytes) -> None:
     parts: dict[str, str | bytes] = {**parts_of("")}
     parts["xl/worksheets/sheet1.xml"] = prolog + f'<worksheet xmlns="{MAIN}"/>'.encode()
     if prolog.startswith((b"+", b"\x4c")):

@@ -16,11 +16,11 @@ from lead_intel.automation.frame_io import FrameIO
 from lead_intel.contract import PhoneLookups, checked
 from lead_intel.errors import Paused
 from lead_intel.lookup.lookup import LookedUp, look_up
+from lead_intel.partition import UPLOADS
 from lead_intel.policy import Policy
 from lead_intel.record.frames import read_frame, write_frame
 from lead_intel.settings import Settings
 from lead_intel.surroundings import Surroundings
-from lead_intel.uploads import UPLOADS
 
 UPLOAD = "upl_20261124_aaaaaaaaaa"
 

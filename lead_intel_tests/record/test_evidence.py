@@ -41,3 +41,10 @@ def test_the_root_does_not_depend_on_row_order_but_on_every_value() -> None:
     assert root == evidence.merkle_root(evidence.leaves_of(FACTS.iloc[::-1]))
     assert root != evidence.merkle_root(evidence.leaves_of(FACTS.replace("hold", "send")))
     assert evidence.merkle_root([]) != root
+
+
+def test_a_rerun_with_the_same_facts_adds_no_entry(database: psycopg.Connection) -> None:
+    first = evidence.append(database, "upl_20261124_0000000000", "dnc", {"send": 1}, FACTS)
+
+    assert evidence.append(database, "upl_20261124_0000000000", "dnc", {"send": 1}, FACTS.iloc[::-1]) == first
+    assert database.execute("select count(*) from lead_intel.evidence").fetchone() == (1,)
