@@ -53,6 +53,12 @@ class House:
         return {service: counts["paid_calls"] for service, counts in self.ledger().items()}
 
 
+@pytest.fixture(scope="session")
+def house_at() -> type[House]:
+    """A house on a home of the test's own, with nothing started yet."""
+    return House
+
+
 @pytest.fixture(scope="module")
 def house(new_folder: Callable[[], AbstractContextManager[Path]]) -> Iterator[House]:
     """PostgreSQL, the sandbox and the hub, up for all tests of a module."""
