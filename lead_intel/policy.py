@@ -132,7 +132,9 @@ class Activation(_Dated):
     event_bytes: int = Field(ge=1000, le=32_000)
     events_per_second: int = Field(ge=1, le=1000)
     attempts: int = Field(ge=1, le=10)
-    resync_days: int = Field(ge=1, description="activated uploads younger than this are re-synced")
+    resync_days: int = Field(
+        ge=1, description="activated uploads are re-synced for so long, and while anybody is in an audience"
+    )
 
 
 class Guardrails(_Dated):

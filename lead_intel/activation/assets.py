@@ -14,7 +14,7 @@ from lead_intel.guardrails.g08_engage_audiences import examine
 from lead_intel.guardrails.gate import require
 from lead_intel.guardrails.inputs import gather
 from lead_intel.partition import UPLOADS
-from lead_intel.record import engage_templates, ingestions
+from lead_intel.record import engage_templates, evidence, ingestions
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import State
@@ -95,8 +95,10 @@ def activation_receipts(
             before_pushing=lambda: require(_GUARDRAILS, at_work),
         )
         frame = checked(receipts, ActivationReceipts)
-        ingestions.set_state(at_work.connection, at_work.upload, State.ACTIVATED)
         ends = frame.groupby(["persona", "action", "state", "reason"]).size().rename("messages").reset_index()
+        states = {str(state): int(count) for state, count in frame["state"].value_counts().items()}
+        evidence.append(at_work.connection, at_work.upload, _STAGE, states, frame)
+        ingestions.set_state(at_work.connection, at_work.upload, State.ACTIVATED)
         return dg.Output(
             frame,
             metadata={

@@ -27,7 +27,7 @@ def resync_activated(
     with surroundings.connected() as connection:
         due = ingestions.due_for_resync(connection, policy.resync_days)
     if not due:
-        yield dg.SkipReason(f"No activated upload younger than {policy.resync_days} days.")
+        yield dg.SkipReason("No upload has anybody in an audience.")
     tick = context.scheduled_execution_time.strftime("%Y%m%dT%H%M")
     for upload in due:
         yield dg.RunRequest(run_key=f"{upload}:{tick}", partition_key=upload, tags={"upload": upload})

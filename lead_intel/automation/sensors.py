@@ -7,6 +7,7 @@ import dagster as dg
 from lead_intel.automation.jobs import screen_upload
 from lead_intel.automation.reaper import reap
 from lead_intel.automation.sweep import accept_new_objects
+from lead_intel.dnc.snapshots import ensure_snapshot
 from lead_intel.errors import LeadIntelError
 from lead_intel.partition import UPLOADS
 from lead_intel.record import ingestions
@@ -28,6 +29,7 @@ def lists_in_bucket(surroundings: Surroundings) -> dg.SensorResult:
     """Accept what is new, and launch what was accepted and never started."""
     try:
         with surroundings.connected() as connection:
+            ensure_snapshot(connection, surroundings.settings)
             created = accept_new_objects(connection, surroundings.settings, _PER_TICK)
             waiting = ingestions.waiting_for_launch(connection, _LAUNCH_GRACE_SECONDS)
     except LeadIntelError as error:

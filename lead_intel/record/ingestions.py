@@ -187,15 +187,17 @@ def silent(connection: psycopg.Connection, older_than_seconds: float) -> list[tu
 
 
 def due_for_resync(connection: psycopg.Connection, younger_than_days: int) -> list[str]:
-    """Uploads that were activated once and are young enough to be kept in step, at rest now.
+    """Uploads that were activated once, at rest now, and are young or still have somebody in an audience.
 
-    Also those whose last re-sync failed or paused: their opt-outs have not reached Segment yet.
+    Age does not end it while people are in audiences: an opt-out must reach Segment however old the list is. Also due
+    are those whose last re-sync failed or paused: their opt-outs have not reached Segment yet.
     """
     rows = connection.execute(
         "select upload from lead_intel.lead_ingestions upload_row where exists (select 1 "
         "from lead_intel.activation_plans plan where plan.upload = upload_row.upload and plan.state = 'activated') "
         "and state in ('activated', 'screened', 'planned', 'awaiting_approval', 'paused', 'failed') "
-        "and created_at > now() - make_interval(days => %s) order by created_at",
+        "and (created_at > now() - make_interval(days => %s) or exists (select 1 "
+        "from lead_intel.audience_members member where member.upload = upload_row.upload)) order by created_at",
         (younger_than_days,),
     ).fetchall()
     return [str(row[0]) for row in rows]
