@@ -133,7 +133,7 @@ class Activation(_Dated):
     events_per_second: int = Field(ge=1, le=1000)
     attempts: int = Field(ge=1, le=10)
     resync_days: int = Field(
-        ge=1, description="activated uploads are re-synced for so long, and while anybody is in an audience"
+        ge=1, description="re-synced for so long, and while anybody is in an audience"
     )
 
 
