@@ -1,5 +1,7 @@
 """The Dagster face of enrichment: the sample, one asset per vendor, the merged leads. No logic of its own."""
 
+# Without `from __future__ import annotations`: Dagster reads the annotation of `context` as an object.
+
 from collections.abc import Iterator
 from decimal import Decimal
 from statistics import median

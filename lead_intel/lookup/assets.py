@@ -1,5 +1,7 @@
 """The Dagster face of Lookup: load, call, return frame and metadata. No logic of its own."""
 
+# Without `from __future__ import annotations`: Dagster reads the annotation of `context` as an object.
+
 import dagster as dg
 import pandas as pd
 
