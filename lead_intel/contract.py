@@ -164,7 +164,7 @@ class EnrichedLeads(pa.DataFrameModel):
     lead_id: Series[str] = pa.Field(unique=True)
     email_status: Series[str] = pa.Field(description="valid, invalid, catch-all, ..., or blank")
     activity_score: Series[float] = pa.Field(nullable=True, description="0 to 100 from the phone vendor")
-    litigator_risk: Series[bool]
+    litigator_risk: Series[pd.BooleanDtype] = pa.Field(nullable=True, description="missing when nobody said")
     job_title: Series[str]
     company: Series[str]
     seniority: Series[str]

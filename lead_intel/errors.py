@@ -8,11 +8,13 @@
     ├── SetupError        a setting, binary, port or disk is missing                          exit 1
     └── TransientError    somebody else's server or the database is unwell; a retry may help  exit 1
 
-No personal data and no secret may enter a message: masked forms only (`lead_intel.masking`).
+No personal data and no secret may enter a message.
 How these become Dagster failures is `lead_intel.stage`'s business.
 """
 
 from __future__ import annotations
+
+from typing import Self
 
 
 class LeadIntelError(Exception):
@@ -29,6 +31,10 @@ class LeadIntelError(Exception):
     def as_json(self) -> dict[str, str]:
         """The `error` object of every `--json` answer."""
         return {"code": self.code, "message": self.message, "remedy": self.remedy}
+
+    def as_reason(self) -> dict[str, str]:
+        """What an upload's row says about it, by the names of `record.ingestions`."""
+        return {"reason": self.code, "message": self.message, "remedy": self.remedy}
 
 
 class UsageError(LeadIntelError):
@@ -57,6 +63,11 @@ class Paused(LeadIntelError):
 
 class Stopped(Paused):
     """A person asked to stop; the upload waits for `resume`."""
+
+    @classmethod
+    def by_person(cls) -> Self:
+        """The one sentence for it."""
+        return cls("stopped", "Stopped by a person.", "`lead-intel resume` goes on without paying again.")
 
 
 class SetupError(LeadIntelError):

@@ -83,7 +83,7 @@ class Budgets(_Dated):
     """budgets.yml: caps in US dollars; reaching one parks the upload."""
 
     per_day: Decimal = Field(ge=0)
-    per_upload: Decimal = Field(ge=0)
+    per_upload: Decimal = Field(ge=0, description="a month's cap for one upload, its re-syncs included")
     per_vendor: dict[str, Decimal] = Field(default_factory=dict, description="a month's cap for one vendor")
 
 
@@ -91,7 +91,7 @@ class Dnc(_Dated):
     """dnc.yml: freshness, the vendor's codes, and what a line type means for a contact."""
 
     fresh_days: int = Field(ge=1, le=31, description="16 CFR 310.4(b)(3)(iv): 31 days, from the version's date")
-    vendor_answer_days: int = Field(ge=0)
+    vendor_answer_days: int = Field(ge=1, description="an answer is bought again after so many days")
     vendor_codes: dict[str, Literal["send", "hold", "block"]] = Field(description="unknown codes block")
     line_types: dict[str, Literal["send", "hold", "block"]]
     regions: tuple[str, ...] = Field(description="ISO-2 regions that may be contacted; others hold")
@@ -132,9 +132,7 @@ class Activation(_Dated):
     event_bytes: int = Field(ge=1000, le=32_000)
     events_per_second: int = Field(ge=1, le=1000)
     attempts: int = Field(ge=1, le=10)
-    resync_days: int = Field(
-        ge=1, description="re-synced for so long, and while anybody is in an audience"
-    )
+    resync_days: int = Field(ge=1, description="re-synced for so long, and while anybody is in an audience")
 
 
 class Guardrails(_Dated):

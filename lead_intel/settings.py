@@ -58,9 +58,7 @@ class Settings(BaseSettings):
     segment_public_url: str = "https://api.segmentapis.com"
     segment_public_token: SecretStr | None = Field(default=None, description="Public API token, for guardrails 7, 8")
     segment_source_id: str | None = Field(default=None, description="id of the source that owns the write key")
-    segment_profile_url: str = "https://profiles.segment.com"
-    segment_profile_token: SecretStr | None = Field(default=None, description="Profile API token, for canaries")
-    segment_space_id: str | None = Field(default=None, description="Unify space")
+    segment_space_id: str | None = Field(default=None, description="Unify space, for guardrail 8")
 
     @property
     def frames_dir(self) -> Path:

@@ -22,19 +22,13 @@ from rich.progress import (
 from rich.table import Table
 
 from lead_intel.errors import LeadIntelError
+from lead_intel.policy import StageTarget
 from lead_intel.record import ingestions
 from lead_intel.record.database import connected
 from lead_intel.settings import Settings
-from lead_intel.uploads import STAGES, WORKING
+from lead_intel.uploads import STAGE_LABELS, STAGES, WORKING
 
 _LOOK_SECONDS = 0.25
-_LABELS = {
-    "validation": "File validation",
-    "lookup": "Twilio Lookup",
-    "dnc": "DNC compliance",
-    "enrichment": "Enrichment of the sample",
-    "activation": "Segmentation push",
-}
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -56,7 +50,7 @@ def live_progress(settings: Settings, supplier_and_sha: tuple[str, str] | str) -
     """Show the stages of one upload while the body works: bars on a terminal, one line a stage elsewhere."""
     ended = threading.Event()
     watcher = threading.Thread(
-        target=_watch_bars if stderr.is_terminal else _watch_lines,
+        target=_watch,
         args=(settings, supplier_and_sha, ended),
         daemon=True,
         name="progress",
@@ -67,6 +61,15 @@ def live_progress(settings: Settings, supplier_and_sha: tuple[str, str] | str) -
     finally:
         ended.set()
         watcher.join(timeout=3)
+
+
+def _watch(settings: Settings, which: tuple[str, str] | str, ended: threading.Event) -> None:
+    watch = _watch_bars if stderr.is_terminal else _watch_lines
+    try:
+        watch(settings, which, ended)
+    except (psycopg.Error, LeadIntelError):
+        # The work meets the same trouble and reports it; a picture of the work must not add a traceback.
+        return
 
 
 def _rows(settings: Settings, which: tuple[str, str] | str, ended: threading.Event) -> Iterator[ingestions.Ingestion]:
@@ -101,7 +104,7 @@ def _watch_bars(settings: Settings, which: tuple[str, str] | str, ended: threadi
         for row, at_work in _at_work(_rows(settings, which, ended)):
             for stage in at_work:
                 if stage not in tasks:
-                    tasks[stage] = progress.add_task(_LABELS[stage], total=None)
+                    tasks[stage] = progress.add_task(STAGE_LABELS[stage], total=None)
             for stage, task in tasks.items():
                 if stage == row.stage and row.stage_total:
                     progress.update(task, total=row.stage_total, completed=row.stage_done or 0)
@@ -117,7 +120,7 @@ def _watch_lines(settings: Settings, which: tuple[str, str] | str, ended: thread
         for stage in at_work:
             if stage not in shown:
                 shown.add(stage)
-                stderr.print(f"[{time.monotonic() - began:5.1f}s] {_LABELS[stage]} ...", markup=False)
+                stderr.print(f"[{time.monotonic() - began:5.1f}s] {STAGE_LABELS[stage]} ...", markup=False)
 
 
 def _at_work(rows: Iterator[ingestions.Ingestion]) -> Iterator[tuple[ingestions.Ingestion, list[str]]]:
@@ -136,8 +139,13 @@ def _at_work(rows: Iterator[ingestions.Ingestion]) -> Iterator[tuple[ingestions.
         )
 
 
-def summary(account: Mapping[str, Any], breakout: list[tuple[str, str, int, float]]) -> Table:
-    """The account of one upload as one table: what a person wants to know, in the order of the stages."""
+def summary(
+    account: Mapping[str, Any], breakout: list[tuple[str, str, int, float]], targets: Mapping[str, StageTarget]
+) -> Table:
+    """The account of one upload as one table: what a person wants to know, in the order of the stages.
+
+    `targets` by stage (sla.yml) stand beside the actual times.
+    """
     table = Table(title=f"{account['upload']}: {_state(account)}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()
@@ -181,8 +189,13 @@ def summary(account: Mapping[str, Any], breakout: list[tuple[str, str, int, floa
         )
     seconds = account.get("seconds")
     if seconds:
-        table.add_row("Seconds", ", ".join(f"{stage} {took}" for stage, took in seconds.items()))
+        table.add_row("Seconds", "\n".join(_took(stage, took, targets.get(stage)) for stage, took in seconds.items()))
     return table
+
+
+def _took(stage: str, took: float, target: StageTarget | None) -> str:
+    beside = "" if target is None else f" (target {target.target_seconds:g} for {target.rows:,} rows)"
+    return f"{stage} {took}{beside}"
 
 
 def _state(account: Mapping[str, Any]) -> str:

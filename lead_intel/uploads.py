@@ -15,6 +15,15 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 STAGES = ("validation", "lookup", "dnc", "enrichment", "activation")
 """Stage keys, in the order in which a lead walks through them."""
 
+STAGE_LABELS = {
+    "validation": "File validation",
+    "lookup": "Twilio Lookup",
+    "dnc": "DNC compliance",
+    "enrichment": "Enrichment fan-out",
+    "activation": "Segmentation push",
+}
+"""What people read for a stage key, on every surface."""
+
 
 class State(StrEnum):
     """States of an upload, as every surface shows them."""

@@ -1,16 +1,21 @@
-"""What stands between a plan and its push: the approval, unchanged facts, and the guardrails. Then receipts."""
+"""What stands between a plan and its push: the approval, unchanged facts, and the guardrails. Then receipts.
+
+Whatever keeps a re-sync from pushing its plan keeps nobody in an audience: `exits` go all the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pandas as pd
 
 from lead_intel.activation.approval import resync_approval
+from lead_intel.activation.exits import take_out
 from lead_intel.activation.plan import messages_digest
-from lead_intel.activation.planning import facts_now
+from lead_intel.activation.planning import choices_now, facts_now
 from lead_intel.activation.push import AtWork, enqueue, push
-from lead_intel.errors import Paused
+from lead_intel.errors import GuardrailFailed, Paused
 from lead_intel.record import outbox, plans
 
 
@@ -27,7 +32,8 @@ def activate(
 
     Raises:
         UsageError: the upload has no plan.
-        Paused: `approval`: nobody approved the plan; `plan_outdated`: the facts it was made from have changed.
+        Paused: `approval`: nobody approved the plan; `plan_outdated`: the facts it was made from, or the sample,
+            profile or policy that it was made for, have changed.
         GuardrailFailed, Stopped, TransientError: as in `push`.
     """
     connection = at_work.connection
@@ -45,7 +51,47 @@ def activate(
     return outbox.receipts(connection, plan.plan)
 
 
+def resync(
+    at_work: AtWork,
+    messages: pd.DataFrame,
+    *,
+    before_pushing: Callable[[], None],
+    before_exits: Callable[[], None],
+) -> pd.DataFrame:
+    """`activate` as a re-sync does it; where the plan may not go, those who may not be contacted leave all the same.
+
+    By now everybody was screened again, so that a verdict which is still stale counts at once.
+
+    Raises: as `activate`.
+    """
+    try:
+        return activate(at_work, messages, is_resync=True, before_pushing=before_pushing)
+    except (Paused, GuardrailFailed):
+        take_out(at_work, stale_for=timedelta(), before_exits=before_exits)
+        raise
+
+
+def refuse_other_choices(plan: plans.Plan, now: plans.Choices) -> None:
+    """Raise Paused (`plan_outdated`) when `plan` was made for another sample, profile or policy than hold now."""
+    if plan.choices == now:
+        return
+    made = plan.choices
+    changed = [
+        f"the sample was {made.sample_percent.normalize():f} % and is {now.sample_percent.normalize():f} %"
+        if made.sample_percent != now.sample_percent
+        else "",
+        f"the profile was {made.profile} and is {now.profile}" if made.profile != now.profile else "",
+        "the persona or activation policy is another one" if made.policy != now.policy else "",
+    ]
+    raise Paused(
+        "plan_outdated",
+        f"What {plan.plan} was made for has changed: {'; '.join(filter(None, changed))}.",
+        f"Renew it: `lead-intel plan {plan.upload}`.",
+    )
+
+
 def _refuse_outdated(at_work: AtWork, plan: plans.Plan, messages: pd.DataFrame) -> None:
+    refuse_other_choices(plan, choices_now(at_work.connection, at_work.policy, at_work.upload))
     now = facts_now(at_work.connection, at_work.settings, at_work.policy, at_work.upload)
     if plan.facts == now.digest and plan.messages == messages_digest(messages["message_id"]):
         return

@@ -6,7 +6,7 @@ import psycopg
 
 from lead_intel.errors import Paused, UsageError
 from lead_intel.policy import Activation
-from lead_intel.record import ingestions, plans
+from lead_intel.record import ingestions, outbox, plans
 from lead_intel.uploads import State
 
 
@@ -28,19 +28,31 @@ def approve(connection: psycopg.Connection, plan_id: str, by: str, policy: Activ
     if plan.state == "draft":
         if policy.second_person:
             _second_person(connection, plan, by)
-        plans.approve(connection, plan_id, by)
+        _mark_approved(connection, plan, by)
     return plans.find(connection, plan_id)
 
 
-def resync_approval(connection: psycopg.Connection, plan: plans.Plan, policy: Activation) -> bool:
-    """Approve a re-sync's draft in the name of who approved the upload's last push; False where a person must.
+def _mark_approved(connection: psycopg.Connection, plan: plans.Plan, by: str) -> None:
+    """Approve, and end the upload's wait for it: what remains is a plan that may be pushed."""
+    with connection.transaction():
+        plans.approve(connection, plan.plan, by)
+        if ingestions.find(connection, plan.upload).state is State.AWAITING_APPROVAL:
+            ingestions.set_state(connection, plan.upload, State.PLANNED)
 
-    A re-sync keeps in step what a person approved. Where policy wants a second person, each plan needs its own.
+
+def resync_approval(connection: psycopg.Connection, plan: plans.Plan, policy: Activation) -> bool:
+    """Approve a re-sync's draft in the name of who approved the upload's last plan; False where a person must.
+
+    A re-sync keeps in step what a person approved: the same sample, profile and policy. A plan that was made for
+    anything else waits for a person; so does one that would send again what may have arrived more than a day ago, and
+    every one where policy wants a second person.
     """
-    approver = plans.last_approver(connection, plan.upload)
-    if policy.second_person or approver is None or plan.state != "draft":
+    approved = plans.last_approved(connection, plan.upload)
+    if policy.second_person or approved is None or approved.approved_by is None or plan.state != "draft":
         return False
-    return plans.approve(connection, plan.plan, approver)
+    if approved.choices != plan.choices or outbox.has_unconfirmed(connection, plan.upload):
+        return False
+    return plans.approve(connection, plan.plan, approved.approved_by)
 
 
 def _second_person(connection: psycopg.Connection, plan: plans.Plan, by: str) -> None:

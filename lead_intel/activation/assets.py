@@ -6,22 +6,28 @@ import dagster as dg
 import pandas as pd
 
 from lead_intel.activation import personas
-from lead_intel.activation.activate import activate
+from lead_intel.activation.activate import activate, resync
+from lead_intel.activation.exits import STALE_FOR, Exiting, take_out
 from lead_intel.activation.fields import joined
 from lead_intel.activation.planning import Planned, keep_members, make_plan
 from lead_intel.contract import ActivationPlan, ActivationReceipts, PersonaMembers, checked
+from lead_intel.errors import LeadIntelError
+from lead_intel.failures import without_personal_data
 from lead_intel.guardrails.g08_engage_audiences import examine
 from lead_intel.guardrails.gate import require
 from lead_intel.guardrails.inputs import gather
 from lead_intel.partition import UPLOADS
-from lead_intel.record import engage_templates, evidence, ingestions
-from lead_intel.stage import stage_of
+from lead_intel.record import engage_templates, evidence, outbox, plans
+from lead_intel.stage import StageAtWork, stage_of
 from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import State
 
 _STAGE = "activation"
 _RESYNC_JOB = "resync"
 _GUARDRAILS = (7, 8, 9, 10)
+_EXITS_GUARDRAILS = (7,)
+_FIRST = {"dagster/priority": "10"}
+"""Of the steps that are ready the executor takes this one first: nothing that fails later keeps anybody inside."""
 
 
 @dg.asset(
@@ -72,7 +78,7 @@ def activation_plan(
         frame = checked(planned.messages, ActivationPlan)
         state = State.ACTIVATED if planned.plan.state == "activated" else State.PLANNED
         at_work.stop_if_asked()
-        ingestions.set_state(at_work.connection, at_work.upload, state)
+        at_work.reached(state)
         return dg.Output(frame, metadata=_account(planned))
 
 
@@ -80,7 +86,6 @@ def activation_plan(
     partitions_def=UPLOADS,
     group_name=_STAGE,
     kinds={"segment", "postgres"},
-    pool="segment_tracking",
     description="What became of every message of the approved plan: sent, failed or withheld, each with its reason.",
 )
 def activation_receipts(
@@ -88,17 +93,15 @@ def activation_receipts(
 ) -> dg.Output[pd.DataFrame]:
     """See `activate.activate`. Needs the newest plan approved; guardrails 7 to 10 are asked before the first push."""
     with stage_of(context, surroundings, _STAGE, State.ACTIVATING) as at_work:
-        receipts = activate(
-            at_work,
-            activation_plan,
-            is_resync=context.job_name == _RESYNC_JOB,
-            before_pushing=lambda: require(_GUARDRAILS, at_work),
-        )
-        frame = checked(receipts, ActivationReceipts)
+        try:
+            frame = checked(_pushed(context, at_work, activation_plan), ActivationReceipts)
+        except LeadIntelError:
+            # A push that breaks has sent something all the same: what it did so far is evidence, too.
+            _keep_evidence(at_work)
+            raise
+        _keep_evidence(at_work)
         ends = frame.groupby(["persona", "action", "state", "reason"]).size().rename("messages").reset_index()
-        states = {str(state): int(count) for state, count in frame["state"].value_counts().items()}
-        evidence.append(at_work.connection, at_work.upload, _STAGE, states, frame)
-        ingestions.set_state(at_work.connection, at_work.upload, State.ACTIVATED)
+        at_work.reached(State.ACTIVATED)
         return dg.Output(
             frame,
             metadata={
@@ -107,6 +110,28 @@ def activation_receipts(
                 "receipts": dg.MetadataValue.md(ends.to_markdown(index=False)),
             },
         )
+
+
+@dg.asset(
+    partitions_def=UPLOADS,
+    group_name=_STAGE,
+    kinds={"segment", "postgres"},
+    op_tags=_FIRST,
+    description="Removals that need no approval: who opted out or lost the verdict leaves the audiences, first of all.",
+)
+def audience_exits(context: dg.AssetExecutionContext, surroundings: Surroundings) -> dg.MaterializeResult[None]:
+    """See `exits.take_out`. Works whatever the upload's state, and leaves that alone."""
+    with without_personal_data(), surroundings.connected() as connection:
+        at_work = Exiting(context.partition_key, surroundings.settings, surroundings.policy, connection)
+        left = take_out(at_work, stale_for=STALE_FOR, before_exits=lambda: require(_EXITS_GUARDRAILS, at_work))
+    counts = left.groupby(["persona", "excluded", "state"]).size().rename("messages").reset_index()
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(left),
+            "leads": int(left["lead_id"].nunique()),
+            "exits": dg.MetadataValue.md(counts.to_markdown(index=False)),
+        }
+    )
 
 
 @dg.asset(
@@ -131,6 +156,31 @@ def segment_audiences(surroundings: Surroundings) -> dg.MaterializeResult[None]:
             "audiences": dg.MetadataValue.md(table.to_markdown(index=False)),
         }
     )
+
+
+def _pushed(context: dg.AssetExecutionContext, at_work: StageAtWork, messages: pd.DataFrame) -> pd.DataFrame:
+    def before_pushing() -> None:
+        require(_GUARDRAILS, at_work)
+
+    if context.job_name == _RESYNC_JOB:
+        return resync(
+            at_work,
+            messages,
+            before_pushing=before_pushing,
+            before_exits=lambda: require(_EXITS_GUARDRAILS, at_work),
+        )
+    return activate(at_work, messages, is_resync=False, before_pushing=before_pushing)
+
+
+def _keep_evidence(at_work: StageAtWork) -> None:
+    plan = plans.newest_or_none(at_work.connection, at_work.upload)
+    if plan is None:
+        return
+    receipts = outbox.receipts(at_work.connection, plan.plan)
+    if plan.state == "draft" and receipts.empty:
+        return
+    states = {str(state): int(count) for state, count in receipts["state"].value_counts().items()}
+    evidence.append(at_work.connection, at_work.upload, _STAGE, states, receipts)
 
 
 def _account(planned: Planned) -> dict[str, dg.MetadataValue | int | str]:

@@ -35,7 +35,7 @@ FIELDS: dict[str, str] = {
     "seniority": "text",
     "match_likelihood": "number",
 }
-"""Field -> kind. A text that is not known is blank, a number that is not known is null."""
+"""Field -> kind. A text that is not known is blank; a number or truth that is not known is null."""
 
 EMAIL_TO_SEND = "email_to_send"
 """The e-mail as a trait; null where it must not become an identifier in Segment."""

@@ -65,16 +65,6 @@ def check(database: duckdb.DuckDBPyConnection, policy: Personas) -> None:
         keys[persona.audience_key] = name
 
 
-def check_policy(policy: Personas) -> None:
-    """Refuse invalid persona policy without any lead. Raises SetupError naming the persona and the place."""
-    nobody = pd.DataFrame({name: pd.Series(dtype="str") for name in ("lead_id", EMAIL_TO_SEND, *FIELDS)})
-    database = expressions.locked_database(nobody)
-    try:
-        check(database, policy)
-    finally:
-        database.close()
-
-
 def definitions(policy: Personas) -> dict[str, tuple[str, dict[str, Any]]]:
     """Persona -> (version, definition): what `record.members.remember_personas` keeps."""
     return {

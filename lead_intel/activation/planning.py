@@ -6,6 +6,7 @@ What a plan was made from has a digest. The push computes it again and refuses a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pandas as pd
 import psycopg
@@ -19,7 +20,7 @@ from lead_intel.activation.plan import (
     policy_digest,
 )
 from lead_intel.policy import Policy
-from lead_intel.record import dnc, members, outbox, plans, suppressions
+from lead_intel.record import database, ingestions, members, outbox, plans, suppressions
 from lead_intel.settings import Settings
 
 
@@ -49,12 +50,7 @@ def keep_members(connection: psycopg.Connection, upload: str, policy: Policy, fo
 def facts_now(connection: psycopg.Connection, settings: Settings, policy: Policy, upload: str) -> Facts:
     """Who of the upload's persona members may be contacted at this moment, and a digest of why."""
     rows = members.members_with_facts(connection, upload)
-    people = rows.drop_duplicates("lead_id").set_index("lead_id")
-    key = settings.lead_intel_identity_key
-    suppressed = suppressions.suppressed_phones(connection, key, people["phone"]) | suppressions.suppressed_emails(
-        connection, key, people["email"]
-    )
-    rows["suppressed"] = rows["lead_id"].isin(suppressed.index[suppressed])
+    rows["suppressed"] = suppressions.suppressed_people(connection, settings.lead_intel_identity_key, rows)
     rows["excluded"] = _exclusions(rows)
     judged = rows[["persona", "lead_id", "version", "verdict", "fresh_until", "fresh", "suppressed", "newer_owner"]]
     digest = facts_digest(judged, policy_digest(policy.personas, policy.activation))
@@ -75,18 +71,30 @@ def make_plan(
         members.held(connection, upload),
         outbox.message_numbers(connection, upload),
         audience_keys(policy.personas, ever),
-        dnc.now(connection),
+        database.now(connection),
     )
     with connection.transaction():
+        choices = choices_now(connection, policy, upload)
         members.set_exclusions(connection, upload, left_out)
-        plan = plans.put(connection, upload, _draft(facts, messages, wanted, policy))
+        plan = plans.put(connection, upload, _draft(choices, facts, messages, wanted, policy))
     return Planned(plan, messages, {str(k): int(n) for k, n in left_out["excluded"].value_counts().items()})
 
 
-def _draft(facts: Facts, messages: pd.DataFrame, wanted: pd.DataFrame, policy: Policy) -> plans.Draft:
+def choices_now(connection: psycopg.Connection, policy: Policy, upload: str) -> plans.Choices:
+    """What people have chosen for the upload by now; a plan that was made for something else is not current."""
+    row = ingestions.find(connection, upload)
+    return plans.Choices(
+        row.sample_percent or Decimal(0), row.profile, policy_digest(policy.personas, policy.activation)
+    )
+
+
+def _draft(
+    choices: plans.Choices, facts: Facts, messages: pd.DataFrame, wanted: pd.DataFrame, policy: Policy
+) -> plans.Draft:
     actions = messages["action"].value_counts()
     sizes = wanted["persona"].value_counts()
     return plans.Draft(
+        choices=choices,
         facts=facts.digest,
         messages=messages_digest(messages["message_id"]),
         additions=int(actions.get("add", 0)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from collections.abc import Container, Iterator, Sequence
 from typing import Protocol
 
@@ -16,7 +17,7 @@ import psycopg
 
 from lead_intel.errors import GuardrailFailed, Stopped, TransientError
 from lead_intel.policy import Activation, Policy
-from lead_intel.record import members, outbox, plans, suppressions
+from lead_intel.record import members, outbox, plans, suppressions, vendor_rounds
 from lead_intel.record.outbox import Due, Standing
 from lead_intel.settings import Settings
 from lead_intel.vendors.segment_tracking import Delivery, Fate, Tracking, room_for_events, size_of
@@ -25,6 +26,7 @@ _FIRST_WAIT_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 30.0
 _RETRY_AFTER_CAP_SECONDS = 60.0
 _SEPARATOR_BYTES = 2
+_ACCOUNT = "segment_tracking"
 
 
 class AtWork(Protocol):
@@ -53,6 +55,12 @@ def enqueue(connection: psycopg.Connection, plan: plans.Plan, messages: pd.DataF
     outbox.enqueue(connection, plan.plan, plan.upload, rows)
 
 
+def push_exits(at_work: AtWork, plan: plans.Plan) -> None:
+    """Send the removals of a plan of exits. Raises as `push`."""
+    _Push(at_work, plan).run()
+    plans.set_activated(at_work.connection, plan.plan)
+
+
 def push(at_work: AtWork, plan: plans.Plan) -> None:
     """Send what is pending of `plan` until every message has reached its end.
 
@@ -61,6 +69,7 @@ def push(at_work: AtWork, plan: plans.Plan) -> None:
         GuardrailFailed: `guardrail:7`: Segment refuses the write key.
         TransientError: Segment does not answer, or is busy for longer than policy waits.
     """
+    outbox.end_unconfirmed(at_work.connection, plan.plan)
     _Push(at_work, plan).run()
     with at_work.connection.transaction():
         members.take_over(at_work.connection, plan.upload)
@@ -74,6 +83,7 @@ class _Push:
         self._policy = at_work.policy.activation
         self._plan = plan
         self._tracking = Tracking(at_work.settings, at_work.stop)
+        self._round = uuid.uuid4()
         self._next_start = time.monotonic()
 
     def run(self) -> None:
@@ -84,6 +94,7 @@ class _Push:
                 self._deliver(batch)
             left = outbox.pending(self._connection, self._plan.plan)
             self._at_work.progress(self._plan.size - left, self._plan.size)
+        vendor_rounds.leave(self._connection, self._round)
 
     def _batches(self, rows: Sequence[Due]) -> Iterator[list[Due]]:
         room = room_for_events(self._policy.batch_bytes)
@@ -166,12 +177,14 @@ class _Push:
         return found
 
     def _keep_pace(self, events: int) -> None:
+        """Wait for this batch's turn; the source's pace is shared with the pushes of other uploads."""
         self._wait(self._next_start - time.monotonic())
-        self._next_start = max(self._next_start, time.monotonic()) + events / self._policy.events_per_second
+        pushes = vendor_rounds.share(self._connection, _ACCOUNT, self._round)
+        self._next_start = max(self._next_start, time.monotonic()) + events * pushes / self._policy.events_per_second
 
     def _wait(self, seconds: float) -> None:
         if self._at_work.stop.wait(max(seconds, 0.0)):
-            raise Stopped("stopped", "Stopped by a person.", "`lead-intel resume` goes on without paying again.")
+            raise Stopped.by_person()
 
 
 def _why_not(row: Standing, suppressed: Container[str]) -> str:

@@ -32,6 +32,8 @@ _ENRICHED = (
     "activation_plan",
 )
 _PUSHED = ("activation_receipts",)
+EXITS = "audience_exits"
+"""Goes first in a re-sync, and alone for an upload that is stopped or rejected."""
 
 
 def _job(name: str, description: str, assets: tuple[str, ...]) -> dg.UnresolvedAssetJobDefinition:
@@ -49,8 +51,8 @@ enrich_sample = _job(ENRICH, "Enrich the chosen sample of one upload and plan it
 activate_upload = _job(ACTIVATE, "Push one upload's approved plan to Segment.", _PUSHED)
 resync = _job(
     RESYNC,
-    "Screen an activated upload again and push the difference: additions, changes and removals.",
-    ("dnc_verdicts", *_ENRICHED, *_PUSHED),
+    "Take out who may not be contacted; then screen an activated upload again and push the difference.",
+    (EXITS, "dnc_verdicts", *_ENRICHED, *_PUSHED),
 )
 
 ALL = [screen_upload, enrich_sample, activate_upload, resync]

@@ -18,9 +18,12 @@ from typing import Protocol
 import dagster as dg
 import psycopg
 
+from lead_intel.activation.activate import refuse_other_choices
 from lead_intel.activation.approval import approve
+from lead_intel.activation.planning import choices_now
 from lead_intel.automation import jobs
-from lead_intel.automation.launch import register_partition, run_job
+from lead_intel.automation.interruptible import interruptibly
+from lead_intel.automation.launch import RunEnd, register_partition, run_job
 from lead_intel.errors import (
     GuardrailFailed,
     LeadIntelError,
@@ -30,15 +33,19 @@ from lead_intel.errors import (
     UsageError,
 )
 from lead_intel.policy import Policy
-from lead_intel.record import bucket, ingestions, plans
+from lead_intel.record import bucket, dnc, ingestions, plans, upload_files
 from lead_intel.record.frames import has_frame
 from lead_intel.settings import Settings
-from lead_intel.stage import STALE_SECONDS
+from lead_intel.stage import STALE_SECONDS, has_ended
 from lead_intel.uploads import WORKING, State
 
 _BLOCK = 1 << 20
 _STOP_SECONDS = 5.0
 _SCREENING_STAGES = (None, "validation", "lookup", "dnc")
+_PLANNED = (State.PLANNED, State.AWAITING_APPROVAL, State.ACTIVATING, State.ACTIVATED)
+_AT_ITS_END = (State.ACTIVATED, State.REJECTED)
+_ELSEWHERE = ("already_running", "lost_hold")
+"""Our run ended because another works on the upload."""
 
 
 class Say(Protocol):
@@ -88,13 +95,23 @@ def receive(desk: Desk, file: Path, supplier: str, profile: str | None) -> Recei
     if same is not None:
         if profile is not None and profile != same.profile:
             ingestions.set_profile(desk.connection, same.upload, profile)
+        _bring_back(desk, same, file)
         return Received(same.upload, created=False)
     stored = bucket.put_list(desk.settings, file, supplier, digest)
-    accepted = ingestions.accept(desk.connection, stored, supplier, profile or "strict")
+    accepted = upload_files.accept(desk.connection, stored, supplier, profile or "strict")
     if profile is not None:
         ingestions.set_profile(desk.connection, accepted.upload, profile)
     register_partition(desk.instance, accepted.upload)
     return Received(accepted.upload, accepted.created)
+
+
+def _bring_back(desk: Desk, known: ingestions.Ingestion, file: Path) -> None:
+    """Put the list into the bucket again if its bytes lie there no longer, so that the upload can be read again."""
+    for pinned in upload_files.files_of(desk.connection, known.upload):
+        if pinned.sha256 == known.sha256 and not bucket.still_holds(desk.settings, pinned):
+            stored = bucket.put_list(desk.settings, file, known.supplier, known.sha256)
+            upload_files.replace_object(desk.connection, known.upload, pinned.file_no, stored)
+            desk.say("The list lies in the bucket again.")
 
 
 def screen(desk: Desk, upload: str) -> None:
@@ -103,7 +120,10 @@ def screen(desk: Desk, upload: str) -> None:
 
 
 def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
-    """Store the sample that a person chose. Lowering it deletes nothing and buys nothing."""
+    """Store the sample that a person chose.
+
+    Lowering it buys nothing and deletes no answer; the next plan takes out of the audiences who is in it no longer.
+    """
     row = ingestions.find(desk.connection, upload)
     if row.state == State.REJECTED:
         raise RejectedInput(row.state_reason or "rejected", row.state_message or "The upload was rejected.")
@@ -112,8 +132,7 @@ def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
 
 def plan(desk: Desk, upload: str) -> None:
     """Enrich the chosen sample and plan its activation: a dry run, nothing is pushed."""
-    if not has_frame(desk.settings.frames_dir, "dnc_verdicts", upload):
-        screen(desk, upload)
+    screen_if_needed(desk, upload)
     _work(desk, jobs.ENRICH, upload)
 
 
@@ -128,10 +147,20 @@ def activate(desk: Desk, plan_id: str, by: str) -> None:
     """Approve a plan as `by`, unless it is approved, and push it.
 
     Raises:
-        Paused: policy wants a second person.
+        UsageError: a newer plan has taken its place.
+        Paused: policy wants a second person, or the plan was made for another sample, profile or policy.
         GuardrailFailed: a pre-flight check says no.
     """
     chosen = plans.find(desk.connection, plan_id)
+    newest = plans.newest(desk.connection, chosen.upload)
+    if chosen.plan != newest.plan:
+        raise UsageError(
+            "plan_superseded",
+            f"{plan_id} was superseded by {newest.plan}.",
+            f"Look at {newest.plan} and activate that.",
+        )
+    if chosen.state != "activated":
+        refuse_other_choices(chosen, choices_now(desk.connection, desk.policy, chosen.upload))
     if chosen.state == "draft":
         approve(desk.connection, plan_id, by, desk.policy.activation)
     push(desk, chosen.upload)
@@ -144,42 +173,41 @@ def push(desk: Desk, upload: str) -> None:
 
 
 def stop(connection: psycopg.Connection, upload: str) -> None:
-    """Park the upload: at once when nobody works on it, else within a second by whoever does."""
+    """Park the upload: at once when nobody works on it, else within a second by whoever does.
+
+    Raises:
+        UsageError: it has reached its end.
+    """
     row = ingestions.find(connection, upload)
+    if row.state in _AT_ITS_END:
+        raise UsageError("nothing_to_stop", f"{upload} is {row.state}: there is nothing to stop.")
     ingestions.request_stop(connection, upload)
-    if row.state not in WORKING:
-        if row.state in (State.ACTIVATED, State.REJECTED):
-            ingestions.clear_stop(connection, upload)
-            raise UsageError("nothing_to_stop", f"{upload} is {row.state}: there is nothing to stop.")
-        _set_stopped(connection, upload)
-        return
     deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline:
-        if ingestions.find(connection, upload).state not in WORKING:
-            return
+    while row.state in WORKING and time.monotonic() < deadline:
         time.sleep(0.1)
-    # Whoever worked on it is gone or hangs: the row is parked, and a late worker finds it so.
-    _set_stopped(connection, upload)
+        row = ingestions.find(connection, upload)
+    if row.state in _AT_ITS_END:
+        # It was faster than we were.
+        ingestions.clear_stop(connection, upload)
+    elif row.state != State.STOPPED:
+        # At rest, or whoever worked on it is gone or hangs: a late worker finds the request.
+        _set_stopped(connection, upload)
 
 
 def _set_stopped(connection: psycopg.Connection, upload: str) -> None:
-    ingestions.set_state(
-        connection,
-        upload,
-        State.STOPPED,
-        reason="stopped",
-        message="Stopped by a person.",
-        remedy=f"`lead-intel resume {upload}` goes on without paying again.",
-    )
+    ingestions.set_state(connection, upload, State.STOPPED, **Stopped.by_person().as_reason())
 
 
 def resume(desk: Desk, upload: str) -> None:
-    """Go on where the upload stopped, without paying or pushing again what is done."""
+    """Go on where the upload stopped, without paying or pushing again what is done.
+
+    A push goes on only with a plan that still is what people chose; else a new one is made, and waits.
+    """
     row = ingestions.find(desk.connection, upload)
     ingestions.clear_stop(desk.connection, upload)
-    if row.stage in _SCREENING_STAGES or not has_frame(desk.settings.frames_dir, "dnc_verdicts", upload):
+    if row.stage in _SCREENING_STAGES or _needs_screening(desk, row):
         screen(desk, upload)
-    elif row.stage == "activation" and row.activation_ready and row.state_reason != "plan_outdated":
+    elif row.stage == "activation" and row.activation_ready and _may_go_on_pushing(desk, row):
         push(desk, upload)
         return
     if row.sample_percent is not None:
@@ -225,60 +253,78 @@ def run(
 
 
 def _needs_screening(desk: Desk, row: ingestions.Ingestion) -> bool:
-    """True when the upload was never screened to the end, or the profile that judged it has changed."""
+    """True when the upload was never screened to the end, another profile judged it, or a `send` holds no longer."""
     if not has_frame(desk.settings.frames_dir, "dnc_verdicts", row.upload):
         return True
     if row.state in (State.RECEIVED, State.REJECTED, State.SCREENING):
         return True
     if row.state in (State.PAUSED, State.STOPPED, State.FAILED) and row.stage in _SCREENING_STAGES:
         return True
-    return row.profile_screened != row.profile
+    return row.profile_screened != row.profile or dnc.has_stale_send(desk.connection, row.upload)
 
 
 def _is_planned(desk: Desk, upload: str) -> bool:
     row = ingestions.find(desk.connection, upload)
-    return row.state in (
-        State.PLANNED,
-        State.AWAITING_APPROVAL,
-        State.ACTIVATING,
-        State.ACTIVATED,
-    ) and has_frame(desk.settings.frames_dir, "activation_plan", upload)
+    return row.state in _PLANNED and _current_plan(desk, upload) is not None
+
+
+def _may_go_on_pushing(desk: Desk, row: ingestions.Ingestion) -> bool:
+    if row.state_reason == "plan_outdated":
+        return False
+    plan = _current_plan(desk, row.upload)
+    return plan is not None and plan.state in ("draft", "approved")
+
+
+def _current_plan(desk: Desk, upload: str) -> plans.Plan | None:
+    """The newest plan, if it was made for the sample, profile and policy that hold now."""
+    newest = plans.newest_or_none(desk.connection, upload)
+    if newest is None or not has_frame(desk.settings.frames_dir, "activation_plan", upload):
+        return None
+    return newest if newest.choices == choices_now(desk.connection, desk.policy, upload) else None
 
 
 def _work(desk: Desk, job: str, upload: str) -> None:
-    _wait_for_other(desk, upload)
-    end = run_job(desk.instance, desk.definitions(), job, upload)
-    if not end.success:
-        ingestions.fail_if_at_work(desk.connection, upload, end.run_id)
-    error = error_of(ingestions.find(desk.connection, upload))
-    if error is None and not end.success:
-        error = LeadIntelError(
-            "unforeseen",
-            "The run ended in a way that no stage foresaw.",
-            f"Dagster's run {end.run_id} has the details.",
-        )
+    # Loading takes seconds, in which a sensor may start a run: load first, look then.
+    definitions = desk.definitions()
+    while True:
+        _wait_for_other(desk, upload)
+        end = _run_to_its_end(desk, definitions, job, upload)
+        if end.failure is None or end.failure.code not in _ELSEWHERE:
+            break
+    if end.failure is not None:
+        ingestions.fail_if_at_work(desk.connection, upload, end.run_id, **end.failure.as_reason())
+    error = error_of(ingestions.find(desk.connection, upload)) or end.failure
     if error is not None:
         raise error
 
 
+def _run_to_its_end(desk: Desk, definitions: dg.Definitions, job: str, upload: str) -> RunEnd:
+    """Ctrl-C ends the run as a person's stop does; the same command again goes on."""
+    try:
+        return interruptibly(
+            lambda: run_job(desk.instance, definitions, job, upload),
+            lambda: ingestions.request_stop(desk.connection, upload),
+        )
+    except KeyboardInterrupt:
+        ingestions.clear_stop(desk.connection, upload)
+        raise
+
+
 def _wait_for_other(desk: Desk, upload: str) -> None:
-    """Let a run that a sensor started meanwhile finish; its result is ours to use."""
+    """Let a run that somebody else started finish, or its heartbeat grow old; its result is ours to use."""
     told = False
-    while True:
-        row = ingestions.find(desk.connection, upload)
-        run = desk.instance.get_run_by_id(row.run_id) if row.run_id else None
-        if run is None or run.is_finished or row.state not in WORKING:
-            return
-        age = desk.connection.execute(
-            "select extract(epoch from now() - heartbeat_at) from lead_intel.lead_ingestions where upload = %s",
-            (upload,),
-        ).fetchone()
-        if age is not None and age[0] is not None and float(age[0]) > STALE_SECONDS:
-            return
+    while _is_held(desk, upload):
         if not told:
             desk.say(f"Another run works on {upload}; waiting for it.")
             told = True
         time.sleep(0.5)
+
+
+def _is_held(desk: Desk, upload: str) -> bool:
+    row = ingestions.find(desk.connection, upload)
+    if row.run_id is None or has_ended(desk.instance, row.run_id):
+        return False
+    return ingestions.is_held(desk.connection, upload, STALE_SECONDS)
 
 
 def error_of(row: ingestions.Ingestion) -> LeadIntelError | None:

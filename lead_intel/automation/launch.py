@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from lead_intel import process
+from lead_intel.errors import LeadIntelError
+from lead_intel.failures import reason_of
 from lead_intel.partition import UPLOADS
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -13,10 +16,10 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How a run ended: its id in Dagster, and whether every step and blocking check passed."""
+    """How a run ended: its id in Dagster, and why it failed; None when every step and blocking check passed."""
 
     run_id: str
-    success: bool
+    failure: LeadIntelError | None
 
 
 def register_partition(instance: dg.DagsterInstance, upload: str) -> None:
@@ -31,7 +34,8 @@ def run_job(instance: dg.DagsterInstance, definitions: dg.Definitions, job: str,
         partition_key=upload,
         instance=instance,
         run_config=_QUIET,
-        tags={"upload": upload},
+        tags={"upload": upload, process.TAG: process.this_process()},
         raise_on_error=False,
     )
-    return RunEnd(result.run_id, result.success)
+    failed = [event for event in result.all_events if event.is_step_failure]
+    return RunEnd(result.run_id, None if result.success else reason_of(failed, result.run_id))

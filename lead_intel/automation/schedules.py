@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from lead_intel.automation.jobs import resync
+from lead_intel.automation.jobs import EXITS, resync
 from lead_intel.record import ingestions
 from lead_intel.surroundings import Surroundings
 
@@ -17,20 +17,25 @@ from lead_intel.surroundings import Surroundings
     cron_schedule="0 5 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every morning: screen activated uploads again and push additions, changes and removals.",
+    description="Every morning: opt-outs leave the audiences; activated uploads are screened and pushed again.",
 )
 def resync_activated(
     context: dg.ScheduleEvaluationContext, surroundings: Surroundings
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """One run per activated upload that policy still keeps in step."""
+    """One run per upload that has somebody in an audience, or that policy still keeps in step."""
     policy = surroundings.policy.activation
     with surroundings.connected() as connection:
         due = ingestions.due_for_resync(connection, policy.resync_days)
     if not due:
         yield dg.SkipReason("No upload has anybody in an audience.")
     tick = context.scheduled_execution_time.strftime("%Y%m%dT%H%M")
-    for upload in due:
-        yield dg.RunRequest(run_key=f"{upload}:{tick}", partition_key=upload, tags={"upload": upload})
+    for each in due:
+        yield dg.RunRequest(
+            run_key=f"{each.upload}:{tick}",
+            partition_key=each.upload,
+            tags={"upload": each.upload},
+            asset_selection=[dg.AssetKey(EXITS)] if each.exits_only else None,
+        )
 
 
 ALL = [resync_activated]

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 import psycopg
 
 from lead_intel.errors import RejectedInput
-from lead_intel.record import bucket, ingestions
+from lead_intel.record import bucket, upload_files
 from lead_intel.settings import Settings
 
 UNSORTED = "unsorted"
@@ -36,19 +36,19 @@ def accept_new_objects(connection: psycopg.Connection, settings: Settings, at_mo
         SetupError: the bucket is gone or the key refused: an unreadable bucket is not an empty one.
         TransientError: storage does not answer.
     """
-    known = ingestions.objects_listed(connection, settings.lead_intel_bucket)
+    known = upload_files.objects_listed(connection, settings.lead_intel_bucket)
     fresh = [listed for listed in bucket.list_objects(settings) if (listed.path, listed.updated_at) not in known]
     created = []
     for listed in sorted(fresh, key=lambda listed: listed.updated_at)[:at_most]:
         try:
             version = bucket.version_of(settings, listed.path)
-            if not ingestions.object_seen(connection, settings.lead_intel_bucket, listed.path, version):
+            if not upload_files.object_seen(connection, settings.lead_intel_bucket, listed.path, version):
                 stored = bucket.read_stored(settings, listed.path)
                 version = stored.object_version
-                accepted = ingestions.accept(connection, stored, supplier_of(listed.path))
+                accepted = upload_files.accept(connection, stored, supplier_of(listed.path))
                 if accepted.created:
                     created.append(accepted.upload)
         except RejectedInput:
             continue  # gone again, or replaced meanwhile: the next sweep sees what is there then
-        ingestions.mark_object_listed(connection, settings.lead_intel_bucket, listed.path, version, listed.updated_at)
+        upload_files.mark_object_listed(connection, settings.lead_intel_bucket, listed.path, version, listed.updated_at)
     return created

@@ -6,6 +6,7 @@ Blocks on the database; the round runs these in a worker thread. No call, no eve
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -15,7 +16,7 @@ import psycopg
 from lead_intel.calls.pace import RETRY_AFTER_CAP_SECONDS
 from lead_intel.calls.ports import Answered, Ask, CallSummary, Outcome, Verdict
 from lead_intel.policy import Budgets, VendorLimits
-from lead_intel.record import spend, vendor_calls
+from lead_intel.record import spend, vendor_calls, vendor_rounds
 from lead_intel.record.vendor_calls import Account, Result, Stored
 
 Store = Callable[[psycopg.Connection, Sequence[Answered]], None]
@@ -45,6 +46,7 @@ class Books:
         self._limits = limits
         self._budgets = budgets
         self._store = store
+        self._round = uuid.uuid4()
         self._asked = 0
         self._reserved = Decimal(0)
         self._settled = Decimal(0)
@@ -56,6 +58,14 @@ class Books:
         with self._connection.transaction():
             vendor_calls.end_own_open(self._connection, self._account)
         return vendor_calls.left_open(self._connection, self._account, _subjects(asks), MOST_CUT_OFF)
+
+    def rounds(self) -> int:
+        """How many rounds call this vendor's account now, this one included."""
+        return vendor_rounds.share(self._connection, self._account.vendor, self._round)
+
+    def leave(self) -> None:
+        """This round calls no more: the others may take its part of the pace."""
+        vendor_rounds.leave(self._connection, self._round)
 
     def claim(self, asks: Sequence[Ask]) -> tuple[dict[str, int], list[Answered], list[str]]:
         """Intents and reservations for `asks`.

@@ -24,8 +24,9 @@ class Pace:
 
     def __init__(self, limits: VendorLimits, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._limits = limits
         self._full_rate = limits.per_second
-        self._full_slots = limits.concurrency
+        self._full_slots = float(limits.concurrency)
         self.rate = limits.per_second
         self.slots = float(limits.concurrency)
         self._tokens = 1.0
@@ -53,6 +54,17 @@ class Pace:
         missing = max(0.0, 1.0 - self._tokens) / self.rate
         return max(missing, self._closed_until - now, 0.0)
 
+    def divide(self, rounds: int) -> None:
+        """The account is called by so many rounds at once: each gets its part, slowed down as it was before."""
+        rate, slots = self._limits.per_second / rounds, max(1.0, self._limits.concurrency / rounds)
+        self.rate *= rate / self._full_rate
+        self.slots = max(1.0, self.slots * slots / self._full_slots)
+        self._full_rate, self._full_slots = rate, slots
+
+    def hold_back(self, seconds: float) -> None:
+        """Start no call for so long: the other rounds have not seen yet that the pace is shared."""
+        self._closed_until = max(self._closed_until, self._clock() + seconds)
+
     def refused_for(self) -> float:
         """Seconds for which the vendor has been refusing without serving a single call; 0 when it serves."""
         return 0.0 if self._refused_since is None else self._clock() - self._refused_since
@@ -61,7 +73,7 @@ class Pace:
         """A call was served: recover a little of what an earlier 429 took."""
         self._refused_since = None
         self.rate = min(self._full_rate, self.rate + self._full_rate * _RECOVERY_SHARE)
-        self.slots = min(float(self._full_slots), self.slots + self._full_slots * _RECOVERY_SHARE)
+        self.slots = min(self._full_slots, self.slots + self._full_slots * _RECOVERY_SHARE)
 
     def refused(self, retry_after: float | None) -> None:
         """A call met 429: close for as long as told (capped), and go on at half the pace.

@@ -7,8 +7,10 @@ An intent without outcome is a claim: whoever else wants that answer waits for i
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 
@@ -60,9 +62,35 @@ def answer_all(
             return await work.run()
 
     try:
-        with connected(settings) as connection:
+        with connected(settings) as connection, _interrupt_ends_round(stop):
             return asyncio.run(whole_round(connection))
     except psycopg.OperationalError:
         raise TransientError(
             "database_down", "PostgreSQL failed during paid calls.", "Paid answers so far are kept; try again."
         ) from None
+
+
+@contextmanager
+def _interrupt_ends_round(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C (or SIGTERM) during the body set `stop`, and take its course only when every call is recorded.
+
+    An exception that a signal handler raises inside an event loop is lost in whatever callback it hits, or leaves a
+    call for which the round would wait for ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])

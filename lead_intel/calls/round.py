@@ -1,6 +1,6 @@
 """One durable round at work: what is still to ask, what is under way, what came back and is not recorded yet.
 
-Decides the order of claim, call and record; how a call is made is `desk`'s affair, what is committed is `books`'s.
+Decides the order of claim, call and record; how a call is made is `caller`'s affair, what is committed is `books`'s.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from collections.abc import Callable, Sequence
 
 from lead_intel.calls.books import Books
 from lead_intel.calls.breaker import Breaker
-from lead_intel.calls.desk import Desk
+from lead_intel.calls.caller import Caller
 from lead_intel.calls.pace import Pace
 from lead_intel.calls.ports import Answered, Ask, CallSummary, Outcome, Vendor, Verdict
 from lead_intel.calls.transport import Transport
 from lead_intel.errors import LeadIntelError, Paused, Stopped
 from lead_intel.policy import VendorLimits
 from lead_intel.record.spend import BudgetReached
+from lead_intel.record.vendor_rounds import LOOK_SECONDS
 
 _TICK_SECONDS = 0.05
 _LOOK_AT_OTHERS_SECONDS = 0.25
+_OTHERS_LOOK_LATE_SECONDS = 0.2
 _GRACE_SECONDS = 0.3
 """After *stop*, calls in flight have this long to end by themselves; the promise is a second in all."""
 
@@ -54,11 +56,13 @@ class Round:
         self._progress = progress
         self._pace = Pace(limits, time.monotonic)
         self._breaker = Breaker(time.monotonic)
-        self._desk = Desk(vendor, limits, sender, self._pace, self._breaker)
+        self._caller = Caller(vendor, limits, sender, self._pace, self._breaker)
         self._pending: deque[Ask] = deque()
         self._running: dict[int, tuple[Ask, asyncio.Task[None], float]] = {}
         self._elsewhere: dict[str, Ask] = {}
         self._looked_elsewhere_at = float("-inf")
+        self._rounds = 1
+        self._counted_rounds_at = float("-inf")
         self._own: list[Answered] = []
         self._free: list[Answered] = []
         self._back = asyncio.Event()
@@ -76,6 +80,7 @@ class Round:
                 self._look_for_stop()
                 if self._halt or self._defect:
                     break
+                await self._share_pace()
                 await self._look_at_others()
                 self._label_while_hopeless()
                 await self._start()
@@ -98,6 +103,19 @@ class Round:
         self._pending.extend(ask for ask in self._asks if ask.subject not in cut_off)
         self._free += [Answered(ask, _CUT_OFF_TOO_OFTEN, None, 0.0) for ask in self._asks if ask.subject in cut_off]
 
+    async def _share_pace(self) -> None:
+        """Divide the account's pace by the rounds that call it, whichever process they are in."""
+        if time.monotonic() - self._counted_rounds_at < LOOK_SECONDS:
+            return
+        is_first_look = self._counted_rounds_at == float("-inf")
+        rounds = await asyncio.to_thread(self._books.rounds)
+        self._counted_rounds_at = time.monotonic()
+        if rounds != self._rounds:
+            self._pace.divide(rounds)
+            self._rounds = rounds
+        if is_first_look and rounds > 1:
+            self._pace.hold_back(LOOK_SECONDS + _OTHERS_LOOK_LATE_SECONDS)
+
     async def _record(self) -> None:
         own, self._own = self._own, []
         free, self._free = self._free, []
@@ -110,7 +128,7 @@ class Round:
 
     def _look_for_stop(self) -> None:
         if self._stop.is_set() and self._halt is None:
-            self._halt = Stopped("stopped", "Stopped by a person.", "`lead-intel resume` goes on without paying again.")
+            self._halt = Stopped.by_person()
 
     async def _look_at_others(self) -> None:
         """Take over what others bought, or ask ourselves what they gave up."""
@@ -179,7 +197,7 @@ class Round:
 
     async def _call(self, call_id: int, ask: Ask) -> None:
         try:
-            verdict, seconds = await self._desk.ask(ask)
+            verdict, seconds = await self._caller.ask(ask)
             self._own.append(Answered(ask, verdict, call_id, seconds))
             self._halt = self._halt or _run_level_stop(self._vendor.name, verdict)
         except Exception as error:  # noqa: BLE001  # raised by `run`, after everything else is recorded
@@ -206,7 +224,7 @@ class Round:
 
     async def _wind_down(self) -> None:
         """Let calls in flight end (briefly, when a person waits for the stop), and record every one of them."""
-        self._desk.close()
+        self._caller.close()
         while self._running and not self._stop.is_set():
             await self._until_back(_TICK_SECONDS)
             await self._record()
@@ -218,6 +236,7 @@ class Round:
             self._own.append(Answered(ask, _CUT_OFF, call_id, time.monotonic() - since))
         self._running.clear()
         await self._record()
+        await asyncio.to_thread(self._books.leave)
         self._look_for_stop()
 
 

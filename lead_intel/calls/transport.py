@@ -59,8 +59,6 @@ def known_origins(settings: Settings) -> frozenset[Origin]:
         settings.trestle_url,
         settings.segment_tracking_url,
         settings.segment_public_url,
-        settings.segment_profile_url,
-        settings.supabase_url,
     )
     return frozenset(_origin(url) for url in urls)
 

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from lead_intel.cli.answers import answering, print_json, stdout
 from lead_intel.cli.house import desk, record
-from lead_intel.cli.work import DEFAULT_SUPPLIER, ChosenProfile, Json, Supplier, Upload
+from lead_intel.cli.work import DEFAULT_SUPPLIER, ChosenProfile, Json, Supplier, Upload, show_account
 from lead_intel.errors import RejectedInput
-from lead_intel.terminal import say, summary
+from lead_intel.terminal import say
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def upload(
 ) -> None:
     """Accept a list: put it into the bucket and screen it."""
     from lead_intel.automation import journey
-    from lead_intel.record.account import account_of, breakout_of
+    from lead_intel.record.account import account_of
     from lead_intel.terminal import live_progress
 
     with desk(as_json=as_json) as at:
@@ -73,7 +73,7 @@ def upload(
         if as_json:
             print_json(account)
         else:
-            stdout.print(summary(account, breakout_of(at.connection, received.upload)))
+            show_account(at.connection, account)
 
 
 def uploads(as_json: Json = False) -> None:
@@ -99,24 +99,29 @@ def uploads(as_json: Json = False) -> None:
                 }
             )
             return
-        table = Table("Upload", "Supplier", "State", "Rows", "Received (UTC)")
+        table = Table()
+        # Other commands need the whole key and the whole reason: they may wrap nothing and lose nothing.
+        table.add_column("Upload", no_wrap=True)
+        table.add_column("State", overflow="fold")
+        for heading in ("Supplier", "Rows", "Received (UTC)"):
+            table.add_column(heading)
         for row in rows:
             state = f"{row.state} ({row.state_reason})" if row.state_reason else row.state
             table.add_row(
-                row.upload, row.supplier, state, str(row.rows_file or "-"), f"{row.created_at:%Y-%m-%d %H:%M}"
+                row.upload, state, row.supplier, str(row.rows_file or "-"), f"{row.created_at:%Y-%m-%d %H:%M}"
             )
         stdout.print(table)
 
 
 def status(upload: Upload, as_json: Json = False) -> None:
     """One upload's account."""
-    from lead_intel.record.account import account_of, breakout_of
+    from lead_intel.record.account import account_of
 
     with record(as_json=as_json) as (_, connection):
         account = account_of(connection, upload)
         if as_json:
             print_json(account)
         else:
-            stdout.print(summary(account, breakout_of(connection, upload)))
+            show_account(connection, account)
             if account.get("state_message"):
                 say(f"{account['state_message']} {account.get('state_remedy') or ''}".strip())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,6 +12,7 @@ from rich.table import Table
 from lead_intel.cli.answers import print_json, stdout
 from lead_intel.cli.house import record
 from lead_intel.cli.work import Json
+from lead_intel.errors import UsageError
 
 sandbox = typer.Typer(help="The stand-ins: what they received, and their faults.", no_args_is_help=True)
 Service = Annotated[str, typer.Argument(help="For example twilio_lookup or segment_tracking.", metavar="SERVICE")]
@@ -47,8 +48,20 @@ def fault(
         if kind == "off":
             control.clear_fault(service)
         else:
-            control.fault(service, kind, json.loads(options))
+            control.fault(service, kind, _options(options))
         stdout.print(f"{service}: {kind}")
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        options = json.loads(text)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise UsageError(
+            "fault_options", "--options is not a JSON object.", """For example: --options '{"count": 3}'."""
+        )
+    return options
 
 
 @sandbox.command("off")

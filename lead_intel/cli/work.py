@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
@@ -14,13 +14,15 @@ import typer
 
 from lead_intel.cli.answers import answering, print_json, stdout
 from lead_intel.cli.house import desk, record
-from lead_intel.errors import UsageError
+from lead_intel.errors import SetupError, UsageError
+from lead_intel.settings import policy_folder
 from lead_intel.terminal import live_progress, say, summary
 
 if TYPE_CHECKING:
     import psycopg
 
     from lead_intel.automation.journey import Desk
+    from lead_intel.policy import StageTarget
 
 
 class Profile(StrEnum):
@@ -75,6 +77,7 @@ def run(
             with live_progress(at.settings, key):
                 upload = journey.run(at, file, supplier, profile, percent, activated_by=by)
         _answer(at.connection, upload, as_json=as_json)
+        _fail_if_messages_failed(at.connection, upload)
 
 
 def sample(
@@ -123,6 +126,7 @@ def activate(plan: Plan, as_json: Json = False) -> None:
         with _moving_at(at, upload, as_json=as_json):
             journey.activate(at, plan, getpass.getuser())
         _answer(at.connection, upload, as_json=as_json)
+        _fail_if_messages_failed(at.connection, upload)
 
 
 def stop(upload: Upload, as_json: Json = False) -> None:
@@ -137,9 +141,14 @@ def stop(upload: Upload, as_json: Json = False) -> None:
 def resume(upload: Upload, as_json: Json = False) -> None:
     """Go on with an upload that is paused, stopped or failed."""
     from lead_intel.automation import journey
+    from lead_intel.record import ingestions
 
-    with _moving(upload, as_json=as_json) as at:
-        journey.resume(at, upload)
+    with desk(as_json=as_json) as at:
+        ingestions.find(at.connection, upload)
+        with _moving_at(at, upload, as_json=as_json):
+            journey.resume(at, upload)
+        _answer(at.connection, upload, as_json=as_json)
+        _fail_if_messages_failed(at.connection, upload)
 
 
 @contextmanager
@@ -170,16 +179,36 @@ def _account(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
 
 
 def _answer(connection: psycopg.Connection, upload: str, *, as_json: bool) -> None:
-    from lead_intel.record.account import breakout_of
-
     account = _account(connection, upload)
     if as_json:
         print_json(account)
     else:
-        stdout.print(summary(account, breakout_of(connection, upload)))
+        show_account(connection, account)
         _say_what_is_next(account)
-    if account.get("messages", {}).get("failed"):
+
+
+def _fail_if_messages_failed(connection: psycopg.Connection, upload: str) -> None:
+    """Exit 1 when messages of the newest plan failed; what failed in plans that it replaced is over."""
+    from lead_intel.record import outbox
+
+    if outbox.failures(connection, upload):
         raise typer.Exit(1)
+
+
+def show_account(connection: psycopg.Connection, account: dict[str, Any]) -> None:
+    """The account for people, with the targets of policy beside the times."""
+    from lead_intel.record.account import breakout_of
+
+    stdout.print(summary(account, breakout_of(connection, account["upload"]), _targets()))
+
+
+def _targets() -> Mapping[str, StageTarget]:
+    from lead_intel.policy import load_policy
+
+    try:
+        return {str(stage): target for stage, target in load_policy(policy_folder()).sla.stages.items()}
+    except SetupError:
+        return {}  # what stands in the record is shown although policy is being mended
 
 
 def _say_what_is_next(account: dict[str, Any]) -> None:

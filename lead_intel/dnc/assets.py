@@ -11,15 +11,17 @@ from lead_intel.contract import DncVerdicts, checked
 from lead_intel.dnc.screening import Screening, screen
 from lead_intel.dnc.snapshots import ensure_snapshot, open_newest
 from lead_intel.dnc.verdicts import registry_fresh_until
+from lead_intel.guardrails.gate import require
 from lead_intel.partition import UPLOADS
 from lead_intel.policy import Profile
-from lead_intel.record import evidence, ingestions
+from lead_intel.record import evidence
 from lead_intel.record.spend import usd
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import State
 
 _STAGE = "dnc"
+_GUARDRAILS = (4,)
 _REASONS_SHOWN = 15
 
 
@@ -58,7 +60,6 @@ def dnc_registry(surroundings: Surroundings) -> dg.MaterializeResult[None]:
     partitions_def=UPLOADS,
     group_name=_STAGE,
     kinds={"dncscrub", "postgres"},
-    pool="dncscrub",
     deps=[dnc_registry],
     description="Send, hold or block for every accepted lead, with all reasons: Do-Not-Call lists, opt-outs, consent.",
 )
@@ -74,12 +75,18 @@ def dnc_verdicts(
         profile = cast("Profile", upload.profile)
         # A list dropped into the bucket is screened by a sensor's run: no command has prepared the embedded default.
         ensure_snapshot(at_work.connection, at_work.settings)
-        screening = screen(at_work, valid_leads, phone_lookups, profile=profile, supplier=upload.supplier)
+        screening = screen(
+            at_work,
+            valid_leads,
+            phone_lookups,
+            profile=profile,
+            supplier=upload.supplier,
+            before_paying=lambda: require(_GUARDRAILS, at_work),
+        )
         frame = checked(screening.frame, DncVerdicts)
         at_work.stop_if_asked()
         evidence.append(at_work.connection, at_work.upload, _STAGE, _facts(screening, profile), frame)
-        ingestions.set_profile_screened(at_work.connection, at_work.upload, profile)
-        ingestions.set_state(at_work.connection, at_work.upload, State.SCREENED)
+        at_work.reached(State.SCREENED)
         return dg.Output(frame, metadata=_account(screening))
 
 

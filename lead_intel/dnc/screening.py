@@ -7,7 +7,7 @@ contactable is not bought. A vendor that fails in whatever way leaves its leads 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol, cast
@@ -22,8 +22,8 @@ from lead_intel.dnc import verdicts
 from lead_intel.dnc.snapshots import open_newest
 from lead_intel.dnc.verdicts import RegistrySays, Suppressed
 from lead_intel.policy import Policy, Profile
+from lead_intel.record import database, suppressions
 from lead_intel.record import dnc as record
-from lead_intel.record import suppressions
 from lead_intel.settings import Settings
 from lead_intel.vendors.dncscrub import MOST_NUMBERS, DncScrub
 
@@ -58,9 +58,17 @@ class Screening:
 
 
 def screen(
-    at_work: AtWork, leads: pd.DataFrame, lookups: pd.DataFrame, *, profile: Profile, supplier: str
+    at_work: AtWork,
+    leads: pd.DataFrame,
+    lookups: pd.DataFrame,
+    *,
+    profile: Profile,
+    supplier: str,
+    before_paying: Callable[[], None],
 ) -> Screening:
     """Screen `leads` (ValidLeads) with `lookups` (PhoneLookups) and keep the verdicts.
+
+    `before_paying` is asked once, only when an answer is to be bought; it raises to keep us from it.
 
     Raises:
         SetupError: the registry's index is not on this machine.
@@ -73,10 +81,10 @@ def screen(
         suppressions.suppressed_phones(connection, key, leads["phone"]).to_numpy(),
         suppressions.suppressed_emails(connection, key, leads["email"]).to_numpy(),
     )
-    now = record.now(connection)
+    now = database.now(connection)
     findings = verdicts.own_findings(leads, lookups, registry, suppressed, profile=profile, policy=policy, now=now)
     candidates = findings.may_send
-    answers, bought = _vendor_answers(at_work, supplier, leads.loc[candidates, "phone"], now)
+    answers, bought = _vendor_answers(at_work, supplier, leads.loc[candidates, "phone"], now, before_paying)
     verdicts.vendor_findings(findings, leads["phone"], candidates, answers, policy.dnc.vendor_codes)
     frame = pd.DataFrame(
         {
@@ -93,7 +101,7 @@ def screen(
             ).array,
         }
     )
-    record.save_verdicts(connection, at_work.upload, frame, snapshot)
+    record.save_verdicts(connection, at_work.upload, frame, profile=profile, snapshot=snapshot)
     return Screening(
         frame,
         snapshot,
@@ -121,14 +129,26 @@ def _registry(
     return RegistrySays(said.listed, said.covered, registry.facts.version_date), registry.path.name
 
 
-def _vendor_answers(at_work: AtWork, supplier: str, phones: pd.Series, now: datetime) -> tuple[pd.DataFrame, _Bought]:
-    """Fresh answers about `phones`, bought where there are none."""
+def _vendor_answers(
+    at_work: AtWork, supplier: str, phones: pd.Series, now: datetime, before_paying: Callable[[], None]
+) -> tuple[pd.DataFrame, _Bought]:
+    """Fresh answers about `phones`, bought where there are none.
+
+    The call ledger knows batches, not numbers: which numbers to buy is found out by one upload at a time.
+    """
     connection, days = at_work.connection, at_work.policy.dnc.vendor_answer_days
     wanted = phones[(phones >= _PLAN) & (phones < 2 * _PLAN)].drop_duplicates()
     known = record.fresh_answers(connection, DncScrub.name, wanted, days)
-    missing = np.setdiff1d(wanted.to_numpy(), known["phone"].to_numpy())
-    calls = _buy(at_work, supplier, missing, now.date()) if len(missing) else None
-    answers = record.fresh_answers(connection, DncScrub.name, wanted, days) if calls else known
+    if len(known) == len(wanted):
+        return known, _Bought(0, len(known), None)
+    with record.buying_alone(at_work.settings, at_work.stop):
+        known = record.fresh_answers(connection, DncScrub.name, wanted, days)
+        missing = np.setdiff1d(wanted.to_numpy(), known["phone"].to_numpy())
+        if not len(missing):
+            return known, _Bought(0, len(known), None)
+        before_paying()
+        calls = _buy(at_work, supplier, missing, now.date())
+    answers = record.fresh_answers(connection, DncScrub.name, wanted, days)
     return answers, _Bought(len(missing), len(known), calls)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from lead_intel.dnc.registry import Facts, Registry, Slots, publish
+from lead_intel.dnc.registry import Facts, Registry, Slots, open_verified, publish
 from lead_intel.dnc.registry_files import list_files, numbers_of
 from lead_intel.errors import LeadIntelError, RejectedInput
 from lead_intel.record import dnc as record
@@ -87,9 +87,10 @@ def open_newest(connection: psycopg.Connection, settings: Settings) -> Registry 
 
     Raises:
         SetupError: it was imported, but its index is not on this machine.
+        LeadIntelError: the index is damaged (`dnc_index_damaged`).
     """
     newest = record.newest_snapshot(connection, NATIONAL)
-    return None if newest is None else Registry(settings.lead_intel_home / newest.path)
+    return None if newest is None else open_verified(settings.lead_intel_home / newest.path)
 
 
 def _folder(settings: Settings) -> Path:

@@ -143,7 +143,7 @@ def fresh_until(
     """Until when each verdict may be acted on: the minimum over its sources. Without a list: `now`."""
     base = now if registry is None else registry_fresh_until(registry.version_date, fresh_days)
     until = pd.Series(pd.Timestamp(base), index=phones.index).astype("datetime64[us, UTC]")
-    by_vendor = _per_lead(answers, phones)["answered_at"] + pd.Timedelta(days=max(answer_days, 1))
+    by_vendor = _per_lead(answers, phones)["answered_at"] + pd.Timedelta(days=answer_days)
     return until.where(~(by_vendor < until), by_vendor)
 
 

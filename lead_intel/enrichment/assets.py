@@ -10,10 +10,11 @@ import dagster as dg
 import pandas as pd
 
 from lead_intel.contract import EnrichedLeads, LeadSample, VendorAnswers, checked
+from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
 from lead_intel.enrichment.merge import FIELDS, merge
 from lead_intel.enrichment.questions import VENDORS, people_of
-from lead_intel.enrichment.sampling import draw, sample_key, sendable
+from lead_intel.enrichment.sampling import draw, sample_key
 from lead_intel.partition import UPLOADS
 from lead_intel.record import samples
 from lead_intel.record.spend import usd
@@ -36,6 +37,8 @@ Metadata = dict[str, dg.MetadataValue | float | int | str]
     partitions_def=UPLOADS,
     group_name=_STAGE,
     kinds={"pandas", "postgres"},
+    # Verdicts are read from the record, as they are now: who opted out since the screening is told no vendor.
+    deps=["dnc_verdicts"],
     description="The chosen percent of the leads that may be contacted: nested, stratified by line type and supplier.",
 )
 def lead_sample(
@@ -43,14 +46,21 @@ def lead_sample(
     surroundings: Surroundings,
     valid_leads: pd.DataFrame,
     phone_lookups: pd.DataFrame,
-    dnc_verdicts: pd.DataFrame,
 ) -> dg.Output[pd.DataFrame]:
-    """See `sampling.draw`. No percent chosen is a percent of 0: the empty sample."""
+    """See `contactable` and `sampling.draw`. No percent chosen is a percent of 0: the empty sample."""
     with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
         ingestion, sampling = at_work.ingestion, at_work.policy.sampling
         percent = ingestion.sample_percent or Decimal(0)
-        key = sample_key(at_work.settings.lead_intel_identity_key.get_secret_value(), sampling.key_version)
-        leads = sendable(valid_leads, phone_lookups, dnc_verdicts, ingestion.supplier)
+        identity_key = at_work.settings.lead_intel_identity_key
+        key = sample_key(identity_key.get_secret_value(), sampling.key_version)
+        leads = contactable(
+            at_work.connection,
+            identity_key,
+            at_work.upload,
+            ingestion.supplier,
+            valid_leads=valid_leads,
+            phone_lookups=phone_lookups,
+        )
         sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key), LeadSample)
         samples.replace(at_work.connection, at_work.upload, sample)
         return dg.Output(sample, metadata=_sample_account(leads, sample, percent))
@@ -67,7 +77,6 @@ def lead_sample(
     partitions_def=UPLOADS,
     group_name=_STAGE,
     can_subset=True,
-    pool="enrichment",
 )
 def enrichment(
     context: dg.AssetExecutionContext,
@@ -79,6 +88,8 @@ def enrichment(
     chosen = [vendor for vendor in VENDORS if vendor in context.op_execution_context.selected_output_names]
     with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
         errand = Errand(at_work.settings, at_work.policy, at_work.upload, at_work.ingestion.supplier, at_work.stop)
+        # No guardrail is asked before paying: none guards it. Budgets are held by the database, and guardrail 5 labels
+        # a vendor that is slow instead of stopping an upload.
         results = fan_out(people_of(lead_sample, valid_leads), chosen, errand, at_work.progress)
     for vendor, result in results.items():
         yield dg.Output(checked(result.frame, VendorAnswers), vendor, metadata=_vendor_account(result))

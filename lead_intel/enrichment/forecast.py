@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import psycopg
 
+from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.questions import people_of, questionnaire
-from lead_intel.enrichment.sampling import draw, sample_key, sendable
+from lead_intel.enrichment.sampling import draw, sample_key
 from lead_intel.errors import UsageError
 from lead_intel.policy import Policy, VendorLimits
 from lead_intel.record import ingestions, vendor_calls
@@ -30,7 +31,7 @@ def forecast(
         UsageError: no such upload, or it has not been screened.
     """
     supplier = ingestions.find(connection, upload).supplier
-    people = _people(settings, policy, upload, supplier, Decimal(str(percent)))
+    people = _people(connection, settings, policy, upload, supplier, Decimal(str(percent)))
     by_vendor: dict[str, dict[str, Any]] = {}
     seconds = 0.0
     for vendor in policy.vendors.enrichment:
@@ -51,17 +52,22 @@ def forecast(
     }
 
 
-def _people(settings: Settings, policy: Policy, upload: str, supplier: str, percent: Decimal) -> pd.DataFrame:
+def _people(
+    connection: psycopg.Connection, settings: Settings, policy: Policy, upload: str, supplier: str, percent: Decimal
+) -> pd.DataFrame:
     try:
-        valid_leads, phone_lookups, dnc_verdicts = (
+        valid_leads, phone_lookups, _ = (
             read_frame(settings.frames_dir, asset, upload) for asset in ("valid_leads", "phone_lookups", "dnc_verdicts")
         )
     except FileNotFoundError:
         raise UsageError(
             "not_screened", f"{upload} has not been screened.", "`lead-intel status` shows where it stands."
         ) from None
-    key = sample_key(settings.lead_intel_identity_key.get_secret_value(), policy.sampling.key_version)
-    leads = sendable(valid_leads, phone_lookups, dnc_verdicts, supplier)
+    identity_key = settings.lead_intel_identity_key
+    key = sample_key(identity_key.get_secret_value(), policy.sampling.key_version)
+    leads = contactable(
+        connection, identity_key, upload, supplier, valid_leads=valid_leads, phone_lookups=phone_lookups
+    )
     return people_of(draw(leads, percent, policy.sampling.minimum_per_stratum, key), valid_leads)
 
 

@@ -42,7 +42,8 @@ def merge(lead_ids: pd.Series[str], answers: Mapping[str, pd.DataFrame], trust: 
         merged[name], sources[name] = value, source
     merged[list(TEXTS)] = merged[list(TEXTS)].fillna("").astype("str")
     merged[list(NUMBERS)] = merged[list(NUMBERS)].astype("float64")
-    merged[list(FLAGS)] = merged[list(FLAGS)].eq(True).astype("bool")  # pandas' comparison
+    # What nobody said is missing, not false: a litigator check that was not answered clears nobody.
+    merged[list(FLAGS)] = merged[list(FLAGS)].astype("boolean")
     merged["provenance"] = _objects(sources)
     merged["outcomes"] = _objects({vendor: frame["outcome"].fillna("") for vendor, frame in aligned.items()})
     return merged[["lead_id", *_order(), "provenance", "outcomes"]]

@@ -21,12 +21,8 @@ def sample_key(identity_key: str, key_version: str) -> bytes:
     return hashlib.blake2b(f"sample order|{key_version}".encode(), key=secret).digest()
 
 
-def sendable(
-    valid_leads: pd.DataFrame, phone_lookups: pd.DataFrame, dnc_verdicts: pd.DataFrame, supplier: str
-) -> pd.DataFrame:
-    """Leads that may be contacted, each with its stratum: `<line type>|<supplier>`. Columns: lead_id, stratum."""
-    may_be_sent = dnc_verdicts.loc[dnc_verdicts["verdict"] == "send", ["lead_id"]]
-    leads = may_be_sent.merge(valid_leads[["lead_id", "phone"]], on="lead_id", validate="one_to_one")
+def stratified(leads: pd.DataFrame, phone_lookups: pd.DataFrame, supplier: str) -> pd.DataFrame:
+    """Each lead (lead_id, phone) with its stratum: `<line type>|<supplier>`. Columns: lead_id, stratum."""
     line_types = phone_lookups.set_index("phone")["line_type"]
     line_type = leads["phone"].map(line_types).fillna(UNKNOWN).astype("str")
     return pd.DataFrame({"lead_id": leads["lead_id"], "stratum": line_type + f"|{supplier}"})

@@ -12,6 +12,7 @@ import dagster as dg
 import psycopg
 
 from lead_intel.errors import LeadIntelError, RejectedInput
+from lead_intel.failures import without_personal_data
 from lead_intel.guardrails.evaluate import GUARDRAILS, evaluate
 from lead_intel.guardrails.gate import WARNS_ONLY, acceptance, objection, remembered
 from lead_intel.guardrails.inputs import Inputs, gather
@@ -59,7 +60,7 @@ def guard(asset: str, numbers: Sequence[int]) -> dg.AssetChecksDefinition:
     )
     def guardrails(context: dg.AssetCheckExecutionContext, surroundings: Surroundings) -> Iterator[dg.AssetCheckResult]:
         upload = _upload_of(context)
-        with surroundings.connected() as connection:
+        with without_personal_data(), surroundings.connected() as connection:
             inputs = gather(surroundings.settings, surroundings.policy, connection, upload)
             results = remembered(connection, upload, evaluate(numbers, inputs))
             objections = {result.number: _objection(result, inputs) for result in results}

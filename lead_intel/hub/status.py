@@ -6,35 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from lead_intel.record import guardrails, ingestions
+from lead_intel.guardrails.evaluate import GUARDRAILS
+from lead_intel.record import database, guardrails, ingestions
 from lead_intel.record.database import connected
 from lead_intel.record.guardrails import GuardrailRow
 from lead_intel.record.ingestions import Ingestion
 from lead_intel.settings import Settings
-from lead_intel.uploads import STAGES
+from lead_intel.uploads import STAGE_LABELS, STAGES, WORKING
 
 _UPLOADS_SHOWN = 50
-
-STAGE_LABELS = {
-    "validation": "File validation",
-    "lookup": "Twilio Lookup",
-    "dnc": "DNC compliance",
-    "enrichment": "Enrichment fan-out",
-    "activation": "Segmentation push",
-}
-
-GUARDRAIL_LABELS = {
-    1: "Storage bucket",
-    2: "Columns of the list",
-    3: "Lookup credential",
-    4: "DNC answers",
-    5: "Enrichment SLA",
-    6: "Carrier metadata",
-    7: "Segment write key",
-    8: "Engage audiences",
-    9: "Sample above 0 %",
-    10: "Replication lag",
-}
 
 # Tones of badges: colour is never the only sign, the word stands beside it.
 _TONES = {
@@ -119,15 +99,14 @@ def read_status(settings: Settings) -> Status:
         TransientError: the database does not answer.
     """
     with connected(settings) as connection, connection.transaction():
-        now = connection.execute("select now()").fetchone()
+        now = database.now(connection)
         rows = ingestions.newest(connection, _UPLOADS_SHOWN)
         checks = guardrails.latest(connection)
-    assert now is not None  # noqa: S101  # a select without from has one row
     return Status(
         embedded=settings.lead_intel_environment == "embedded",
         uploads=[_upload(row) for row in rows],
         checks=[_check(row) for row in checks],
-        at=now[0],
+        at=now,
     )
 
 
@@ -166,7 +145,7 @@ def _percent(percent: Decimal | None) -> str:
 
 
 def _stage(row: Ingestion, stage: str) -> StageView:
-    at_work = row.stage == stage and row.run_id is not None and row.state in ("screening", "enriching", "activating")
+    at_work = row.stage == stage and row.run_id is not None and row.state in WORKING
     shown = row.stage == stage
     return StageView(
         label=STAGE_LABELS[stage],
@@ -179,4 +158,4 @@ def _stage(row: Ingestion, stage: str) -> StageView:
 
 def _check(row: GuardrailRow) -> GuardrailView:
     badge = Badge("danger", "failed") if row.state == "failed" else badge_of(row.state)
-    return GuardrailView(row.number, GUARDRAIL_LABELS[row.number], badge, row.seen, row.remedy, row.since)
+    return GuardrailView(row.number, GUARDRAILS[row.number].title, badge, row.seen, row.remedy, row.since)

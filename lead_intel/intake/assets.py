@@ -17,8 +17,9 @@ from lead_intel.intake.reading import Reading, read_list
 from lead_intel.intake.tables import ROW_CODES
 from lead_intel.intake.validation import CODES, Validated, occurrences, validate
 from lead_intel.partition import UPLOADS
-from lead_intel.record import ingestions, leads
+from lead_intel.record import ingestions, leads, upload_files
 from lead_intel.record.bucket import fetch_object
+from lead_intel.record.frames import fetched_lists, remove_abandoned
 from lead_intel.stage import StageAtWork, stage_of
 from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import State
@@ -79,9 +80,11 @@ def validated(
 
 def _read_files(at_work: StageAtWork) -> Iterator[tuple[int, Reading]]:
     """Fetch and read the upload's files. The folder is the upload's own: a killed run's remains go with the next."""
-    folder = at_work.settings.lead_intel_home / "tmp" / at_work.upload
+    home = at_work.settings.lead_intel_home
+    remove_abandoned(home)
+    folder = fetched_lists(home) / at_work.upload
     prefers = lead_list_headers(at_work.policy, at_work.ingestion.supplier)
-    for file in ingestions.files_of(at_work.connection, at_work.upload):
+    for file in upload_files.files_of(at_work.connection, at_work.upload):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         try:
@@ -90,7 +93,7 @@ def _read_files(at_work: StageAtWork) -> Iterator[tuple[int, Reading]]:
             reading = read_list(folder / "list", prefers, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        ingestions.set_file_reading(at_work.connection, at_work.upload, file.file_no, reading.how)
+        upload_files.set_file_reading(at_work.connection, at_work.upload, file.file_no, reading.how)
         yield file.file_no, reading
 
 

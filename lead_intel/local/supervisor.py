@@ -88,10 +88,15 @@ def local_house(
 def up(folder: Path, *, without_dagster: bool = False, detach: bool = False) -> None:
     """Start everything for a day's work, print the addresses, and stay until Ctrl-C, SIGTERM or `down`.
 
+    A second `up` on one home says so and ends: otherwise the first could not stop what the second holds.
+
     Raises:
         SetupError: something does not start, or died too often.
     """
     home = Home.at(folder)
+    if _is_up(home, GATEWAY if without_dagster else DAEMON):
+        _say(f"Everything is up already for {home.folder}; `lead-intel down` stops it.")
+        return
     more = _gateway_only if without_dagster else _gateway_and_dagster
     with _interruptible():
         lease = None
@@ -265,6 +270,15 @@ def _watch(lease: Lease) -> None:
     raise SetupError(
         "guardian_gone", "The guardian of the house was killed.", "`lead-intel up` starts everything again."
     )
+
+
+def _is_up(home: Home, program: str) -> bool:
+    lease = running_lease(home)
+    if lease is None:
+        return False
+    settled = lease.look(program).settled
+    lease.connection.close()
+    return settled
 
 
 def _print_addresses(house: House) -> None:

@@ -6,6 +6,7 @@ import dagster as dg
 import pandas as pd
 
 from lead_intel.contract import CarrierBreakout, PhoneLookups, checked
+from lead_intel.failures import without_personal_data
 from lead_intel.guardrails.gate import require
 from lead_intel.lookup.breakout import break_out, unknown_share
 from lead_intel.lookup.lookup import LookedUp, look_up
@@ -24,7 +25,6 @@ _ROWS_SHOWN = 10
     partitions_def=UPLOADS,
     group_name=_STAGE,
     kinds={"twilio", "postgres"},
-    pool="twilio_lookup",
     description="Line type and carrier of every distinct phone, from Twilio Lookup; answers are reused while fresh.",
 )
 def phone_lookups(
@@ -56,8 +56,8 @@ def carrier_breakout(
     context: dg.AssetExecutionContext, surroundings: Surroundings, phone_lookups: pd.DataFrame
 ) -> dg.Output[pd.DataFrame]:
     """See `breakout.break_out`. Not a stage of its own: it leaves the upload's state to those that are."""
-    breakout = checked(break_out(phone_lookups), CarrierBreakout)
-    with surroundings.connected() as connection:
+    with without_personal_data(), surroundings.connected() as connection:
+        breakout = checked(break_out(phone_lookups), CarrierBreakout)
         replace_breakout(connection, context.partition_key, breakout)
     metadata: dict[str, dg.MetadataValue | float | int] = {
         "dagster/row_count": len(breakout),

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from lead_intel.errors import RejectedInput, SetupError, TransientError
-from lead_intel.record.ingestions import StoredObject, UploadFile
+from lead_intel.record.upload_files import StoredObject, UploadFile
 from lead_intel.settings import Settings
 
 if TYPE_CHECKING:
@@ -127,6 +127,19 @@ def version_of(settings: Settings, path: str) -> str:
         raise _refused(settings, error) from None
     except httpx.HTTPError as error:
         raise _unreachable(error) from None
+
+
+def still_holds(settings: Settings, file: UploadFile) -> bool:
+    """True while the object is there in the very version that was accepted.
+
+    Raises:
+        SetupError: the bucket is gone or the key refused.
+        TransientError: storage does not answer.
+    """
+    try:
+        return version_of(settings, file.object_path) == file.object_version
+    except RejectedInput:
+        return False
 
 
 def read_stored(settings: Settings, path: str, file_name: str | None = None) -> StoredObject:

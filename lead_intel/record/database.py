@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -55,6 +56,13 @@ def connect(settings: Settings) -> psycopg.Connection:
         raise TransientError(
             "database_down", f"PostgreSQL does not answer: {reason}.", "Check DATABASE_URL and the server."
         ) from None
+
+
+def now(connection: psycopg.Connection) -> datetime:
+    """The database's clock, which is the only one that every process shares."""
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101  # the statement always yields one row
+    return row[0]  # type: ignore[no-any-return]
 
 
 def migrate(connection: psycopg.Connection, folder: Path = MIGRATIONS) -> list[str]:

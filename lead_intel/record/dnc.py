@@ -5,6 +5,9 @@ Keys are E.164 digits and lead ids; nothing here is logged. Whoever decides is `
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +17,12 @@ import psycopg
 import pyarrow as pa
 from psycopg.rows import class_row
 
+from lead_intel.errors import Stopped
 from lead_intel.record.copying import copy_in, copy_out
+from lead_intel.record.database import connected
+from lead_intel.settings import Settings
+
+_LOCK_SECONDS = 0.2
 
 SYNTHETIC = "synthetic"
 """Source of the list that ships: it serves until a real one is imported, whatever its date."""
@@ -40,12 +48,6 @@ _SNAPSHOT = "digest, source, jurisdiction, version_date, numbers, area_codes, pa
 def today(connection: psycopg.Connection) -> date:
     """The database's calendar day, UTC."""
     row: Any = connection.execute("select (now() at time zone 'utc')::date").fetchone()
-    return row[0]  # type: ignore[no-any-return]
-
-
-def now(connection: psycopg.Connection) -> datetime:
-    """The database's clock."""
-    row: Any = connection.execute("select clock_timestamp()").fetchone()
     return row[0]  # type: ignore[no-any-return]
 
 
@@ -142,11 +144,17 @@ def save_answers(connection: psycopg.Connection, vendor: str, answers: pd.DataFr
         connection.execute("drop table new_answers")
 
 
-def save_verdicts(connection: psycopg.Connection, upload: str, verdicts: pd.DataFrame, snapshot: str | None) -> None:
-    """Replace the upload's verdicts (lead_id, verdict, `|`-joined reasons, fresh_until)."""
+def save_verdicts(
+    connection: psycopg.Connection, upload: str, verdicts: pd.DataFrame, *, profile: str, snapshot: str | None
+) -> None:
+    """Replace the upload's verdicts (lead_id, verdict, `|`-joined reasons, fresh_until), given under `profile`.
+
+    The upload's row says so in the same transaction: verdicts and the profile they were given under never part.
+    """
     rows = pd.DataFrame(
         {
             "upload": upload,
+            "profile": profile,
             "lead_id": verdicts["lead_id"],
             "verdict": verdicts["verdict"],
             "reasons": "{" + verdicts["reasons"].str.replace("|", ",", regex=False) + "}",
@@ -158,25 +166,54 @@ def save_verdicts(connection: psycopg.Connection, upload: str, verdicts: pd.Data
     with connection.transaction():
         connection.execute("delete from lead_intel.dnc_verdicts where upload = %s", (upload,))
         copy_in(connection, ["lead_intel", "dnc_verdicts"], rows)
+        connection.execute(
+            "update lead_intel.lead_ingestions set profile_screened = %s where upload = %s", (profile, upload)
+        )
 
 
-def verdict_counts(connection: psycopg.Connection, upload: str) -> dict[str, int] | None:
-    """Leads by verdict (send, hold, block); None while the upload is not screened."""
-    rows = connection.execute(
-        "select verdict, count(*) from lead_intel.dnc_verdicts where upload = %s group by verdict", (upload,)
-    ).fetchall()
-    counts = {str(verdict): int(count) for verdict, count in rows}
-    return {verdict: counts.get(verdict, 0) for verdict in ("send", "hold", "block")} if counts else None
+def sendable(connection: psycopg.Connection, upload: str) -> pd.Series:
+    """Ids of the leads whose verdict is a fresh `send` under the upload's present profile, by the database's clock."""
+    rows = copy_out(
+        connection,
+        "select said.lead_id from lead_intel.dnc_verdicts said join lead_intel.lead_ingestions present using (upload) "
+        "where said.upload = %(upload)s and said.verdict = 'send' and said.profile = present.profile "
+        "and said.fresh_until > clock_timestamp()",
+        {"upload": upload},
+        {"lead_id": pa.string()},
+    )
+    return rows["lead_id"]
 
 
-def reason_counts(connection: psycopg.Connection, upload: str) -> dict[str, int]:
-    """Leads held or blocked, by reason, the most frequent first. A lead with two reasons counts under both."""
-    rows = connection.execute(
-        "select reason, count(*) from lead_intel.dnc_verdicts, unnest(reasons) as reason "
-        "where upload = %s and verdict <> 'send' group by reason order by count(*) desc, reason",
+def has_stale_send(connection: psycopg.Connection, upload: str) -> bool:
+    """Whether a `send` of the upload may not be acted on any more: it has to be screened again."""
+    row = connection.execute(
+        "select 1 from lead_intel.dnc_verdicts where upload = %s and verdict = 'send' "
+        "and fresh_until <= clock_timestamp() limit 1",
         (upload,),
-    ).fetchall()
-    return {str(reason): int(count) for reason, count in rows}
+    ).fetchone()
+    return row is not None
+
+
+@contextmanager
+def buying_alone(settings: Settings, stop: threading.Event) -> Iterator[None]:
+    """Nobody else finds out meanwhile which numbers lack an answer: two uploads would both buy what both lack.
+
+    The lock lives in a transaction of a connection of its own (Supabase's transaction pooler keeps no session locks)
+    and ends with the process, however it ends.
+
+    Raises:
+        Stopped: `stop` was set while another upload was buying.
+    """
+    with connected(settings) as connection, connection.transaction():
+        while not _locked(connection):
+            if stop.wait(_LOCK_SECONDS):
+                raise Stopped.by_person()
+        yield
+
+
+def _locked(connection: psycopg.Connection) -> bool:
+    row = connection.execute("select pg_try_advisory_xact_lock(hashtext('lead_intel.dnc_answers'))").fetchone()
+    return bool(row and row[0])
 
 
 def _moments(microseconds: pd.Series) -> pd.Series:

@@ -1,12 +1,20 @@
-"""Frames at rest: one Parquet file per asset and upload, written whole or not at all."""
+"""Frames at rest: one Parquet file per asset and upload, written whole or not at all.
+
+Also what a killed process leaves below LEAD_INTEL_HOME: half-written frames, and lists fetched to be read.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
+
+ABANDONED_SECONDS = 3600.0
+"""No list is read, and no frame written, for so long; what is older was left by a process that died."""
 
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 
@@ -42,3 +50,34 @@ def read_frame(folder: Path, asset: str, upload: str) -> pd.DataFrame:
 def has_frame(folder: Path, asset: str, upload: str) -> bool:
     """True when the frame rests on disk."""
     return frame_path(folder, asset, upload).exists()
+
+
+def fetched_lists(home: Path) -> Path:
+    """Where a list rests while it is read: a folder per upload, removed as soon as it was."""
+    return home / "tmp"
+
+
+def remove_abandoned(home: Path, older_than_seconds: float = ABANDONED_SECONDS) -> int:
+    """Remove what dead processes left below `home` so long ago that nobody can still write it; returns how many.
+
+    Age decides, not the process: another machine may share the home.
+    """
+    before = time.time() - older_than_seconds
+    leftovers = [*(home / "frames").glob("**/*.tmp"), *fetched_lists(home).glob("*")]
+    removed = 0
+    for leftover in leftovers:
+        try:
+            if _last_written(leftover) >= before:
+                continue
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
+        except FileNotFoundError:
+            continue  # its owner, or another sweep, was faster
+        removed += 1
+    return removed
+
+
+def _last_written(path: Path) -> float:
+    return max(each.stat().st_mtime for each in (path, *path.glob("**/*")))

@@ -1,21 +1,18 @@
-"""Rows of `lead_ingestions`, `upload_files` and `bucket_objects`: the upload, its files, its state.
-
-The unique rows here are the guard against double work; whoever inserts first owns the upload.
-"""
+"""Rows of `lead_ingestions`: the upload, its state and choices, who works on it. Its files live in `upload_files`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from lead_intel.errors import UsageError
-from lead_intel.uploads import State, checked_upload_key, new_upload_key
+from lead_intel.uploads import State, checked_upload_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,114 +52,14 @@ class Ingestion:
 
 
 @dataclass(frozen=True, slots=True)
-class UploadFile:
-    """One file of an upload, pinned to an object version and a digest."""
+class DueForResync:
+    """An upload to keep in step; `exits_only`: nothing may be added, so that only removals go."""
 
     upload: str
-    file_no: int
-    kind: str
-    bucket: str
-    object_path: str
-    object_version: str
-    file_name: str
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object of the bucket whose bytes were read once: the base of an upload."""
-
-    bucket: str
-    object_path: str
-    object_version: str
-    file_name: str
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Result of `accept`: the upload, and whether this call created it."""
-
-    upload: str
-    created: bool
+    exits_only: bool
 
 
 _COLUMNS = ", ".join(Ingestion.__slots__)
-
-
-def accept(connection: psycopg.Connection, stored: StoredObject, supplier: str, profile: str = "strict") -> Accepted:
-    """Make the upload of `stored`, or find it: the same bytes from the same supplier are the same upload.
-
-    The profile of an existing upload is left alone (`set_profile` changes it).
-    """
-    with connection.transaction():
-        now = _now(connection)
-        key = new_upload_key(now)
-        row = connection.execute(
-            "insert into lead_intel.lead_ingestions (upload, supplier, profile, sha256) values (%s, %s, %s, %s) "
-            "on conflict (supplier, sha256) do nothing returning upload",
-            (key, supplier, profile, stored.sha256),
-        ).fetchone()
-        created = row is not None
-        if row is None:
-            row = connection.execute(
-                "select upload from lead_intel.lead_ingestions where supplier = %s and sha256 = %s",
-                (supplier, stored.sha256),
-            ).fetchone()
-        assert row is not None  # noqa: S101  # rows of lead_ingestions are never deleted
-        upload = str(row[0])
-        if created:
-            connection.execute(
-                "insert into lead_intel.upload_files (upload, file_no, bucket, object_path, object_version, "
-                "file_name, bytes, sha256) values (%s, 1, %s, %s, %s, %s, %s, %s)",
-                (
-                    upload,
-                    stored.bucket,
-                    stored.object_path,
-                    stored.object_version,
-                    stored.file_name,
-                    stored.bytes,
-                    stored.sha256,
-                ),
-            )
-        connection.execute(
-            "insert into lead_intel.bucket_objects (bucket, object_path, object_version, upload) "
-            "values (%s, %s, %s, %s) on conflict do nothing",
-            (stored.bucket, stored.object_path, stored.object_version, upload),
-        )
-    return Accepted(upload, created)
-
-
-def object_seen(connection: psycopg.Connection, bucket: str, object_path: str, object_version: str) -> bool:
-    """True when this version of the object was handled before, by whomever."""
-    row = connection.execute(
-        "select 1 from lead_intel.bucket_objects where bucket = %s and object_path = %s and object_version = %s",
-        (bucket, object_path, object_version),
-    ).fetchone()
-    return row is not None
-
-
-def objects_listed(connection: psycopg.Connection, bucket: str) -> set[tuple[str, datetime]]:
-    """(path, updated_at) of every object version that a sweep has handled."""
-    rows = connection.execute(
-        "select object_path, listed_at from lead_intel.bucket_objects where bucket = %s and listed_at is not null",
-        (bucket,),
-    ).fetchall()
-    return {(str(path), listed) for path, listed in rows}
-
-
-def mark_object_listed(
-    connection: psycopg.Connection, bucket: str, object_path: str, object_version: str, listed_at: datetime
-) -> None:
-    """Remember that a sweep has handled this object version (one without an upload is one we cannot take)."""
-    connection.execute(
-        "insert into lead_intel.bucket_objects (bucket, object_path, object_version, listed_at) "
-        "values (%s, %s, %s, %s) on conflict (bucket, object_path, object_version) "
-        "do update set listed_at = excluded.listed_at",
-        (bucket, object_path, object_version, listed_at),
-    )
 
 
 def waiting_for_launch(connection: psycopg.Connection, older_than_seconds: float) -> list[str]:
@@ -186,21 +83,36 @@ def silent(connection: psycopg.Connection, older_than_seconds: float) -> list[tu
     return [(str(upload), str(run)) for upload, run in rows]
 
 
-def due_for_resync(connection: psycopg.Connection, younger_than_days: int) -> list[str]:
-    """Uploads that were activated once, at rest now, and are young or still have somebody in an audience.
+def paused_for(connection: psycopg.Connection, reasons: Sequence[str], longer_than_seconds: float) -> list[Ingestion]:
+    """Uploads that have been paused for one of `reasons` for so long, those that wait longest first."""
+    with connection.cursor(row_factory=class_row(Ingestion)) as cursor:
+        return cursor.execute(
+            f"select {_COLUMNS} from lead_intel.lead_ingestions where state = 'paused' "  # noqa: S608  # our own names
+            "and state_reason = any(%s) and not stop_requested "
+            "and updated_at < now() - make_interval(secs => %s) order by updated_at limit 20",
+            (list(reasons), longer_than_seconds),
+        ).fetchall()
 
-    Age does not end it while people are in audiences: an opt-out must reach Segment however old the list is. Also due
-    are those whose last re-sync failed or paused: their opt-outs have not reached Segment yet.
+
+def due_for_resync(connection: psycopg.Connection, younger_than_days: int) -> list[DueForResync]:
+    """Uploads that nobody works on now and that have, or may have, somebody in an audience; or were activated lately.
+
+    Neither age nor state ends it while people are in audiences: an opt-out must reach Segment however old the list is,
+    and whatever became of it since. What was stopped by a person or rejected gets its exits and nothing else.
     """
     rows = connection.execute(
-        "select upload from lead_intel.lead_ingestions upload_row where exists (select 1 "
-        "from lead_intel.activation_plans plan where plan.upload = upload_row.upload and plan.state = 'activated') "
-        "and state in ('activated', 'screened', 'planned', 'awaiting_approval', 'paused', 'failed') "
-        "and (created_at > now() - make_interval(days => %s) or exists (select 1 "
-        "from lead_intel.audience_members member where member.upload = upload_row.upload)) order by created_at",
+        "with facts as (select upload, created_at, state, "
+        "stop_requested or state in ('stopped', 'rejected') as exits_only, "
+        "exists (select 1 from lead_intel.audience_members member where member.upload = row.upload) or exists "
+        "(select 1 from lead_intel.activation_outbox o where o.upload = row.upload and o.attempts > 0 "
+        "and o.state in ('pending', 'failed')) as inside, created_at > now() - make_interval(days => %s) and exists "
+        "(select 1 from lead_intel.activation_plans plan where plan.upload = row.upload and plan.state = 'activated' "
+        "and plan.kind = 'difference') as lately from lead_intel.lead_ingestions row) "
+        "select upload, exits_only from facts where state not in ('received', 'screening', 'enriching', 'activating') "
+        "and (inside or (lately and not exits_only)) order by created_at",
         (younger_than_days,),
     ).fetchall()
-    return [str(row[0]) for row in rows]
+    return [DueForResync(str(upload), bool(exits_only)) for upload, exits_only in rows]
 
 
 def find(connection: psycopg.Connection, upload: str) -> Ingestion:
@@ -234,16 +146,6 @@ def newest(connection: psycopg.Connection, limit: int = 200) -> list[Ingestion]:
         ).fetchall()
 
 
-def files_of(connection: psycopg.Connection, upload: str) -> list[UploadFile]:
-    """The upload's files in order."""
-    with connection.cursor(row_factory=class_row(UploadFile)) as cursor:
-        return cursor.execute(
-            "select upload, file_no, kind, bucket, object_path, object_version, file_name, bytes, sha256 "
-            "from lead_intel.upload_files where upload = %s order by file_no",
-            (upload,),
-        ).fetchall()
-
-
 def set_state(
     connection: psycopg.Connection,
     upload: str,
@@ -261,15 +163,28 @@ def set_state(
     )
 
 
-def fail_if_at_work(connection: psycopg.Connection, upload: str, run_id: str) -> None:
+def fail_if_at_work(
+    connection: psycopg.Connection, upload: str, run_id: str, *, reason: str, message: str, remedy: str
+) -> None:
     """Show the upload as failed if `run_id` held it and left it in a working state."""
     connection.execute(
-        "update lead_intel.lead_ingestions set state = 'failed', state_reason = 'unforeseen', "
-        "state_message = 'The run ended in a way that no stage foresaw.', "
-        "state_remedy = 'Dagster''s run ' || %(run)s || ' has the details; `lead-intel resume` tries again.', "
-        "updated_at = now() where upload = %(upload)s and run_id = %(run)s "
-        "and state in ('received', 'screening', 'enriching', 'activating')",
-        {"upload": upload, "run": run_id},
+        "update lead_intel.lead_ingestions set state = 'failed', state_reason = %(reason)s, "
+        "state_message = %(message)s, state_remedy = %(remedy)s, updated_at = now() where upload = %(upload)s "
+        "and run_id = %(run)s and state in ('received', 'screening', 'enriching', 'activating')",
+        {"upload": upload, "run": run_id, "reason": reason, "message": message, "remedy": remedy},
+    )
+
+
+def fail_if_never_begun(
+    connection: psycopg.Connection, upload: str, since: float, *, reason: str, message: str, remedy: str
+) -> None:
+    """Show the upload as failed if nobody is at work on it and nothing happened to it after `since` (epoch seconds)."""
+    connection.execute(
+        "update lead_intel.lead_ingestions set state = 'failed', state_reason = %(reason)s, "
+        "state_message = %(message)s, state_remedy = %(remedy)s, updated_at = now() where upload = %(upload)s "
+        "and state not in ('screening', 'enriching', 'activating', 'rejected') "
+        "and updated_at < to_timestamp(%(since)s)",
+        {"upload": upload, "since": since, "reason": reason, "message": message, "remedy": remedy},
     )
 
 
@@ -278,13 +193,6 @@ def set_profile(connection: psycopg.Connection, upload: str, profile: str) -> No
     connection.execute(
         "update lead_intel.lead_ingestions set profile = %s, updated_at = now() where upload = %s",
         (profile, upload),
-    )
-
-
-def set_profile_screened(connection: psycopg.Connection, upload: str, profile: str) -> None:
-    """Remember under which profile the verdicts were given."""
-    connection.execute(
-        "update lead_intel.lead_ingestions set profile_screened = %s where upload = %s", (profile, upload)
     )
 
 
@@ -310,22 +218,6 @@ def set_mapping(connection: psycopg.Connection, upload: str, mapping: dict[str, 
     connection.execute(
         "update lead_intel.lead_ingestions set mapping = %s, updated_at = now() where upload = %s",
         (Jsonb(mapping), upload),
-    )
-
-
-def set_file_reading(connection: psycopg.Connection, upload: str, file_no: int, reading: dict[str, str | None]) -> None:
-    """Store how the file was read: format, encoding, delimiter, sheet."""
-    connection.execute(
-        "update lead_intel.upload_files set format = %s, encoding = %s, delimiter = %s, sheet = %s "
-        "where upload = %s and file_no = %s",
-        (
-            reading.get("format"),
-            reading.get("encoding"),
-            reading.get("delimiter"),
-            reading.get("sheet"),
-            upload,
-            file_no,
-        ),
     )
 
 
@@ -356,34 +248,80 @@ def clear_stop(connection: psycopg.Connection, upload: str) -> None:
     )
 
 
-def hold_for_run(connection: psycopg.Connection, upload: str, run_id: str, stale_seconds: float) -> bool:
-    """Take the upload for `run_id`; False while another run's heartbeat is younger than `stale_seconds`."""
+def hold_for_run(
+    connection: psycopg.Connection, upload: str, run_id: str, *, ended_holder: str | None, stale_seconds: float
+) -> bool:
+    """Take the upload for `run_id`; False while another run holds it.
+
+    A holder is out when it is `ended_holder` (known to have ended), or its heartbeat is older than `stale_seconds`.
+    """
     row = connection.execute(
         "update lead_intel.lead_ingestions set run_id = %(run)s, heartbeat_at = now(), updated_at = now() "
-        "where upload = %(upload)s and (run_id is null or run_id = %(run)s or heartbeat_at is null "
+        "where upload = %(upload)s and (run_id is null or run_id in (%(run)s, %(ended)s) or heartbeat_at is null "
         "or heartbeat_at < now() - make_interval(secs => %(stale)s)) returning upload",
-        {"run": run_id, "upload": upload, "stale": stale_seconds},
+        {"run": run_id, "upload": upload, "ended": ended_holder, "stale": stale_seconds},
     ).fetchone()
     return row is not None
 
 
-def release_run(connection: psycopg.Connection, upload: str, run_id: str) -> None:
-    """Give the upload back."""
-    connection.execute(
-        "update lead_intel.lead_ingestions set run_id = null, stage_done = null, stage_total = null "
-        "where upload = %s and run_id = %s",
-        (upload, run_id),
-    )
+def is_held(connection: psycopg.Connection, upload: str, stale_seconds: float) -> bool:
+    """True while the heartbeat of whoever holds the upload is younger than `stale_seconds`."""
+    row = connection.execute(
+        "select 1 from lead_intel.lead_ingestions where upload = %s and run_id is not null "
+        "and heartbeat_at >= now() - make_interval(secs => %s)",
+        (upload, stale_seconds),
+    ).fetchone()
+    return row is not None
 
 
-def beat(connection: psycopg.Connection, upload: str, stage: str, done: int | None, total: int | None) -> bool:
-    """Record life and progress of the stage at work; returns whether a stop is asked for."""
+def set_state_as_holder(
+    connection: psycopg.Connection,
+    upload: str,
+    run_id: str,
+    state: State,
+    *,
+    reason: str | None = None,
+    message: str | None = None,
+    remedy: str | None = None,
+) -> bool:
+    """Like `set_state`, for a stage at work; False, and nothing is changed, when `run_id` holds the upload no more."""
+    row = connection.execute(
+        "update lead_intel.lead_ingestions set state = %s, state_reason = %s, state_message = %s, "
+        "state_remedy = %s, updated_at = now() where upload = %s and run_id = %s returning upload",
+        (state, reason, message, remedy, upload, run_id),
+    ).fetchone()
+    return row is not None
+
+
+def interrupt(connection: psycopg.Connection, upload: str, run_id: str, silent_seconds: float) -> bool:
+    """Take the upload from `run_id` (blank: nobody) if it is silent even now, and show it as interrupted.
+
+    The run holds it no longer: should its process live after all, its next heartbeat finds that and the stage ends.
+    """
+    row = connection.execute(
+        "update lead_intel.lead_ingestions set run_id = null, state = 'failed', state_reason = 'interrupted', "
+        "state_message = 'The work on this upload was interrupted.', "
+        "state_remedy = '`lead-intel resume` goes on without paying again.', updated_at = now() "
+        "where upload = %s and coalesce(run_id, '') = %s and state in ('screening', 'enriching', 'activating') "
+        "and coalesce(heartbeat_at, updated_at) < now() - make_interval(secs => %s) returning upload",
+        (upload, run_id, silent_seconds),
+    ).fetchone()
+    return row is not None
+
+
+def beat(
+    connection: psycopg.Connection, upload: str, run_id: str, stage: str, done: int | None, total: int | None
+) -> bool | None:
+    """Record life and progress of the stage at work; returns whether a stop is asked for.
+
+    None: `run_id` holds the upload no more, somebody took it for dead.
+    """
     row = connection.execute(
         "update lead_intel.lead_ingestions set heartbeat_at = now(), stage = %s, stage_done = %s, stage_total = %s "
-        "where upload = %s returning stop_requested",
-        (stage, done, total, upload),
+        "where upload = %s and run_id = %s returning stop_requested",
+        (stage, done, total, upload, run_id),
     ).fetchone()
-    return bool(row and row[0])
+    return None if row is None else bool(row[0])
 
 
 def add_stage_seconds(connection: psycopg.Connection, upload: str, stage: str, seconds: float) -> None:
@@ -394,8 +332,3 @@ def add_stage_seconds(connection: psycopg.Connection, upload: str, stage: str, s
         "where upload = %(upload)s",
         {"stage": stage, "seconds": seconds, "upload": upload},
     )
-
-
-def _now(connection: psycopg.Connection) -> datetime:
-    row: Any = connection.execute("select now()").fetchone()
-    return row[0]  # type: ignore[no-any-return]

@@ -9,32 +9,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 import psycopg
-import pyarrow as pa
 from psycopg.types.json import Jsonb
 
-from lead_intel.record.copying import copy_in, copy_out
+from lead_intel.record.copying import copy_in
 
 _SLICE = 100_000
 _OCCURRENCE_COLUMNS = [
     "file_no", "line", "lead_id", "phone", "email", "duplicate", "shared_phone", "consent", "attributes",
 ]  # fmt: skip
-
-_LEADS: dict[str, pa.DataType] = {
-    "lead_id": pa.string(),
-    "phone": pa.int64(),
-    "email": pa.string(),
-    "file_no": pa.int64(),
-    "line": pa.int64(),
-    "known": pa.bool_(),
-    "shared_phone": pa.bool_(),
-}
-_QUARANTINED: dict[str, pa.DataType] = {
-    "file_no": pa.int64(),
-    "line": pa.int64(),
-    "codes": pa.string(),
-    "original": pa.string(),
-    "state": pa.string(),
-}
 
 
 def save(connection: psycopg.Connection, upload: str, occurrences: pd.DataFrame, quarantined: pd.DataFrame) -> int:
@@ -107,29 +89,6 @@ def _copy_in_slices(connection: psycopg.Connection, table: str, frame: pd.DataFr
     """COPY in slices: the text of a million rows is never in memory at once."""
     for start in range(0, len(frame), _SLICE):
         copy_in(connection, (table,), frame.iloc[start : start + _SLICE])
-
-
-def leads_of(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
-    """The upload's accepted leads: lead_id, phone, email (blank when none), file_no, line, known, shared_phone."""
-    return copy_out(
-        connection,
-        "select u.lead_id, l.phone, coalesce(l.email, ''), u.file_no, u.line, u.known, u.shared_phone "
-        "from lead_intel.upload_leads u join lead_intel.leads l using (lead_id) "
-        "where u.upload = %(upload)s and not u.duplicate order by u.file_no, u.line",
-        {"upload": upload},
-        _LEADS,
-    )
-
-
-def quarantine_of(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
-    """The upload's quarantined rows: file_no, line, codes (`|`-joined), original (JSON), state."""
-    return copy_out(
-        connection,
-        "select file_no, line, array_to_string(codes, '|'), original::text, state "
-        "from lead_intel.quarantined_rows where upload = %(upload)s order by file_no, line",
-        {"upload": upload},
-        _QUARANTINED,
-    )
 
 
 def remembered_mapping(connection: psycopg.Connection, supplier: str, header_fingerprint: str) -> dict[str, str]:

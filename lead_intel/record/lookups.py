@@ -63,21 +63,26 @@ def fresh(connection: psycopg.Connection, phones: Sequence[int], package: str, c
 
 
 def store(connection: psycopg.Connection, package: str, rows: Sequence[LookupRow]) -> None:
-    """Insert or replace answers, in the order of their numbers (two writers then cannot wait for each other)."""
+    """Insert or replace answers, in the order of their numbers (two writers then cannot wait for each other).
+
+    An answer is as old as the call that gave it: one found again in the call ledger does not become younger.
+    """
     ordered = sorted(rows, key=lambda row: row.phone)
     connection.execute(
         "insert into lead_intel.phone_lookups as kept (phone, package, outcome, valid, line_type, carrier_name, "
-        "mobile_country_code, mobile_network_code, country_code, error_code, call_id) "
+        "mobile_country_code, mobile_network_code, country_code, error_code, call_id, answered_at) "
         "select phone, %(package)s, outcome, valid, line_type, carrier_name, nullif(mcc, ''), nullif(mnc, ''), "
-        "nullif(country, ''), nullif(error_code, 0), call_id from unnest(%(phones)s::bigint[], %(outcomes)s::text[], "
-        "%(valid)s::boolean[], %(types)s::text[], %(carriers)s::text[], %(mcc)s::text[], %(mnc)s::text[], "
-        "%(countries)s::text[], %(codes)s::integer[], %(calls)s::bigint[]) as answer (phone, outcome, valid, "
-        "line_type, carrier_name, mcc, mnc, country, error_code, call_id) "
+        "nullif(country, ''), nullif(error_code, 0), call_id, coalesce((select call.answered_at "
+        "from lead_intel.vendor_calls call where call.call_id = answer.call_id), now()) "
+        "from unnest(%(phones)s::bigint[], %(outcomes)s::text[], %(valid)s::boolean[], %(types)s::text[], "
+        "%(carriers)s::text[], %(mcc)s::text[], %(mnc)s::text[], %(countries)s::text[], %(codes)s::integer[], "
+        "%(calls)s::bigint[]) as answer (phone, outcome, valid, line_type, carrier_name, mcc, mnc, country, "
+        "error_code, call_id) "
         "on conflict (phone, package) do update set outcome = excluded.outcome, valid = excluded.valid, "
         "line_type = excluded.line_type, carrier_name = excluded.carrier_name, "
         "mobile_country_code = excluded.mobile_country_code, mobile_network_code = excluded.mobile_network_code, "
         "country_code = excluded.country_code, error_code = excluded.error_code, call_id = excluded.call_id, "
-        "answered_at = excluded.answered_at",
+        "answered_at = excluded.answered_at where kept.answered_at <= excluded.answered_at",
         {
             "package": package,
             "phones": [row.phone for row in ordered],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -30,6 +31,20 @@ _NEWER_OWNER = (
 def newer_owner(table: str, upload: str) -> str:
     """SQL: whether a newer upload than `upload` owns the membership that a row of `table` is about."""
     return _NEWER_OWNER.format(table=table, upload=upload)
+
+
+UNCONFIRMED = "unconfirmed_24h"
+"""Reason of a message that left, whose acknowledgement was lost, and that Segment would by now take a second time."""
+
+_MAY_HAVE_ARRIVED = (
+    "(o.attempts > 0 and o.action <> 'remove' and (o.state = 'pending' "
+    f"or (o.state = 'failed' and o.reason = '{UNCONFIRMED}')))"
+)
+
+
+def may_have_arrived() -> str:
+    """SQL: whether outbox row `o` is an addition or change that left, and whose acknowledgement was lost."""
+    return _MAY_HAVE_ARRIVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,7 @@ def members_with_facts(connection: psycopg.Connection, upload: str) -> pd.DataFr
     """The upload's persona members with what decides on a contact, as it is now.
 
     Columns: persona, lead_id, version, phone (0 when the person is no longer known), email, verdict (blank when not
-    screened), fresh_until (microseconds, 0 when none), fresh, newer_owner.
+    screened under the upload's present profile), fresh_until (microseconds, 0 when none), fresh, newer_owner.
     """
     return copy_out(
         connection,
@@ -84,7 +99,9 @@ def members_with_facts(connection: psycopg.Connection, upload: str) -> pd.DataFr
         "coalesce(said.verdict, ''), coalesce((extract(epoch from said.fresh_until) * 1000000)::bigint, 0), "
         f"coalesce(said.fresh_until > clock_timestamp(), false), {newer_owner('wanted', 'wanted.upload')} "
         "from lead_intel.persona_members wanted left join lead_intel.leads lead using (lead_id) "
+        "join lead_intel.lead_ingestions present on present.upload = wanted.upload "
         "left join lead_intel.dnc_verdicts said on said.upload = wanted.upload and said.lead_id = wanted.lead_id "
+        "and said.profile = present.profile "
         "where wanted.upload = %(upload)s order by wanted.persona, wanted.lead_id",
         {"upload": upload},
         {
@@ -108,6 +125,46 @@ def set_exclusions(connection: psycopg.Connection, upload: str, excluded: pd.Dat
             "update lead_intel.persona_members set excluded = null where upload = %s and excluded is not null",
             (upload,),
         )
+        exclude(connection, upload, excluded)
+
+
+def inside(connection: psycopg.Connection, upload: str, stale_for: timedelta) -> pd.DataFrame:
+    """Who is, or may be, in an audience because of this upload, with what decides whether they may stay.
+
+    Columns: persona, lead_id, version, phone (0 when the person is no longer known), email, verdict (blank when not
+    screened under the upload's present profile), stale (for longer than `stale_for`).
+    """
+    return copy_out(
+        connection,
+        "with ours as (select persona, lead_id, version from lead_intel.audience_members "  # noqa: S608  # our own clause
+        "where upload = %(upload)s union all (select distinct on (o.persona, o.lead_id) "
+        "o.persona, o.lead_id, o.version "
+        f"from lead_intel.activation_outbox o where o.upload = %(upload)s and {may_have_arrived()} "
+        "and not exists (select 1 from lead_intel.audience_members member "
+        "where member.persona = o.persona and member.lead_id = o.lead_id))) "
+        "select ours.persona, ours.lead_id, ours.version, coalesce(lead.phone, 0), coalesce(lead.email, ''), "
+        "coalesce(said.verdict, ''), "
+        "coalesce(said.fresh_until + make_interval(secs => %(stale_for)s) <= clock_timestamp(), true) "
+        "from ours join lead_intel.lead_ingestions present on present.upload = %(upload)s "
+        "left join lead_intel.leads lead using (lead_id) "
+        "left join lead_intel.dnc_verdicts said on said.upload = %(upload)s and said.lead_id = ours.lead_id "
+        "and said.profile = present.profile order by ours.persona, ours.lead_id",
+        {"upload": upload, "stale_for": stale_for.total_seconds()},
+        {
+            "persona": _TEXT,
+            "lead_id": _TEXT,
+            "version": _TEXT,
+            "phone": pa.int64(),
+            "email": _TEXT,
+            "verdict": _TEXT,
+            "stale": pa.bool_(),
+        },
+    )
+
+
+def exclude(connection: psycopg.Connection, upload: str, excluded: pd.DataFrame) -> None:
+    """Note why these members (persona, lead_id, excluded) are left out from now on; the others stay as they are."""
+    with connection.transaction():
         connection.execute("create temporary table left_out (persona text, lead_id uuid, excluded text) on commit drop")
         copy_in(connection, ["left_out"], excluded[["persona", "lead_id", "excluded"]])
         connection.execute(
@@ -115,6 +172,8 @@ def set_exclusions(connection: psycopg.Connection, upload: str, excluded: pd.Dat
             "where member.upload = %s and member.persona = left_out.persona and member.lead_id = left_out.lead_id",
             (upload,),
         )
+        # The caller may note more within one transaction.
+        connection.execute("drop table left_out")
 
 
 def held(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
@@ -124,16 +183,16 @@ def held(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
     """
     return copy_out(
         connection,
-        "select member.persona, member.lead_id, member.version, member.upload = %(upload)s, false "
+        "select member.persona, member.lead_id, member.version, "  # noqa: S608  # our own clause
+        "member.upload = %(upload)s, false "
         "from lead_intel.audience_members member where member.upload = %(upload)s "
         "or exists (select 1 from lead_intel.persona_members wanted where wanted.upload = %(upload)s "
         "and wanted.persona = member.persona and wanted.lead_id = member.lead_id) "
         "union all "
-        "select distinct on (lost.persona, lost.lead_id) lost.persona, lost.lead_id, lost.version, true, true "
-        "from lead_intel.activation_outbox lost where lost.upload = %(upload)s and lost.state = 'pending' "
-        "and lost.attempts > 0 and lost.action <> 'remove' and not exists (select 1 "
-        "from lead_intel.audience_members member where member.persona = lost.persona "
-        "and member.lead_id = lost.lead_id)",
+        "select distinct on (o.persona, o.lead_id) o.persona, o.lead_id, o.version, true, true "
+        f"from lead_intel.activation_outbox o where o.upload = %(upload)s and {may_have_arrived()} "
+        "and not exists (select 1 from lead_intel.audience_members member where member.persona = o.persona "
+        "and member.lead_id = o.lead_id)",
         {"upload": upload},
         {"persona": _TEXT, "lead_id": _TEXT, "version": _TEXT, "ours": pa.bool_(), "unsure": pa.bool_()},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 import psycopg
@@ -15,15 +16,30 @@ from lead_intel.errors import UsageError
 
 PlanState = Literal["draft", "approved", "activated", "superseded"]
 
+BY_POLICY = "policy: removals need no approval"
+"""Who approved a plan of exits."""
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """What people chose before a plan was made: the sample, the consent profile, the policy (its digest)."""
+
+    sample_percent: Decimal
+    profile: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """One plan. `facts` and `messages` are digests; `personas` counts the leads wanted in each audience."""
+    """One plan. `facts`, `messages` and `policy` are digests; `personas` counts the leads wanted in each audience."""
 
     plan: str
     upload: str
+    sample_percent: Decimal
+    profile: str
+    policy: str
     facts: str
     messages: str
     state: PlanState
@@ -36,6 +52,11 @@ class Plan:
     approved_at: datetime | None
 
     @property
+    def choices(self) -> Choices:
+        """What it was made for; it is current while these are the upload's present ones."""
+        return Choices(self.sample_percent, self.profile, self.policy)
+
+    @property
     def size(self) -> int:
         """How many messages it wants to send."""
         return self.additions + self.changes + self.removals
@@ -45,6 +66,7 @@ class Plan:
 class Draft:
     """What a new plan consists of."""
 
+    choices: Choices
     facts: str
     messages: str
     additions: int
@@ -71,11 +93,11 @@ def find(connection: psycopg.Connection, plan: str) -> Plan:
 
 
 def newest_or_none(connection: psycopg.Connection, upload: str) -> Plan | None:
-    """The upload's newest plan, if it was ever planned."""
+    """The upload's newest plan, if it was ever planned. Exits are no such plan: nobody is asked about them."""
     with connection.cursor(row_factory=class_row(Plan)) as cursor:
         return cursor.execute(
             f"select {_COLUMNS} from lead_intel.activation_plans where upload = %s "  # noqa: S608  # our own names
-            "order by created_at desc, plan desc limit 1",
+            "and kind = 'difference' order by created_at desc, plan desc limit 1",
             (upload,),
         ).fetchone()
 
@@ -100,25 +122,23 @@ def put(connection: psycopg.Connection, upload: str, draft: Draft) -> Plan:
             return before
         connection.execute(
             "update lead_intel.activation_plans set state = 'superseded' "
-            "where upload = %s and state in ('draft', 'approved')",
+            "where upload = %s and kind = 'difference' and state in ('draft', 'approved')",
             (upload,),
         )
-        plan = "plan_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+        plan = _insert(connection, upload, draft, "difference")
+    return find(connection, plan)
+
+
+def put_exits(connection: psycopg.Connection, upload: str, draft: Draft) -> Plan:
+    """Keep a plan of removals that need no approval; it takes the place of earlier exits that did not all leave."""
+    with connection.transaction():
         connection.execute(
-            "insert into lead_intel.activation_plans "
-            "(plan, upload, facts, messages, additions, changes, removals, personas, created_at) "
-            "values (%s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
-            (
-                plan,
-                upload,
-                draft.facts,
-                draft.messages,
-                draft.additions,
-                draft.changes,
-                draft.removals,
-                Jsonb(draft.personas),
-            ),
+            "update lead_intel.activation_plans set state = 'superseded' "
+            "where upload = %s and kind = 'exits' and state = 'approved'",
+            (upload,),
         )
+        plan = _insert(connection, upload, draft, "exits")
+        approve(connection, plan, BY_POLICY)
     return find(connection, plan)
 
 
@@ -139,17 +159,44 @@ def set_activated(connection: psycopg.Connection, plan: str) -> None:
     )
 
 
-def last_approver(connection: psycopg.Connection, upload: str) -> str | None:
-    """Who approved the last plan of the upload that was pushed."""
-    row = connection.execute(
-        "select approved_by from lead_intel.activation_plans where upload = %s and state = 'activated' "
-        "order by approved_at desc limit 1",
-        (upload,),
-    ).fetchone()
-    return None if row is None or row[0] is None else str(row[0])
+def last_approved(connection: psycopg.Connection, upload: str) -> Plan | None:
+    """The plan that was approved last, whether its push has ended, broke half-way, or was superseded since."""
+    with connection.cursor(row_factory=class_row(Plan)) as cursor:
+        return cursor.execute(
+            f"select {_COLUMNS} from lead_intel.activation_plans where upload = %s "  # noqa: S608  # our own names
+            "and kind = 'difference' and approved_by is not null order by approved_at desc limit 1",
+            (upload,),
+        ).fetchone()
+
+
+def _insert(connection: psycopg.Connection, upload: str, draft: Draft, kind: Literal["difference", "exits"]) -> str:
+    plan = "plan_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    choices = draft.choices
+    connection.execute(
+        "insert into lead_intel.activation_plans (plan, upload, kind, sample_percent, profile, policy, "
+        "facts, messages, additions, changes, removals, personas, created_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
+        (
+            plan,
+            upload,
+            kind,
+            choices.sample_percent,
+            choices.profile,
+            choices.policy,
+            draft.facts,
+            draft.messages,
+            draft.additions,
+            draft.changes,
+            draft.removals,
+            Jsonb(draft.personas),
+        ),
+    )
+    return plan
 
 
 def _same(plan: Plan, draft: Draft) -> bool:
+    if plan.choices != draft.choices:
+        return False
     if plan.state == "activated":
         return draft.additions + draft.changes + draft.removals == 0 and plan.facts == draft.facts
     return plan.facts == draft.facts and plan.messages == draft.messages

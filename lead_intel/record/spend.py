@@ -17,13 +17,19 @@ from psycopg import errors
 
 from lead_intel.errors import Paused
 from lead_intel.policy import Budgets
+from lead_intel.record import database
 
 UNCAPPED = Decimal(99_999_999)
 """The cap of a vendor for which policy sets none: its month is counted all the same."""
 
 _ZERO = Decimal(0)
 _CENT = Decimal("0.01")
-_WORDS = {"day": "today's budget", "upload": "this upload's budget", "vendor": "this month's budget for {vendor}"}
+_WORDS = {
+    "day": "today's budget",
+    "upload": "this month's budget of this upload",
+    "vendor": "this month's budget for {vendor}",
+}
+_NEXT = {"day": "tomorrow", "upload": "next month", "vendor": "next month"}
 _PLACES = {"day": "per_day", "upload": "per_upload", "vendor": "per_vendor"}
 
 
@@ -134,12 +140,12 @@ def usd(amount: Decimal) -> Decimal:
 
 
 def left_for(connection: psycopg.Connection, upload: str, budgets: Budgets) -> Decimal:
-    """What this upload may still spend now: the smaller of what the day and the upload have left."""
-    now = _now(connection)
+    """What this upload may still spend now: the smaller of what the day and the upload's month have left."""
+    now = database.now(connection)
     rows = connection.execute(
         "select scope, reserved + settled from lead_intel.spend_budgets "
         "where (scope = 'day' and key = %s) or (scope = 'upload' and key = %s)",
-        (_day(now), upload),
+        (_day(now), _upload_month(now, upload)),
     ).fetchall()
     used = {str(scope): amount for scope, amount in rows}
     left: Decimal = min(budgets.per_day - used.get("day", _ZERO), budgets.per_upload - used.get("upload", _ZERO))
@@ -147,7 +153,7 @@ def left_for(connection: psycopg.Connection, upload: str, budgets: Budgets) -> D
 
 
 def _caps(connection: psycopg.Connection, vendor: str, upload: str, budgets: Budgets) -> dict[tuple[str, str], Decimal]:
-    day, of_upload_, month = _scopes(_now(connection), vendor, upload)
+    day, of_upload_, month = _scopes(database.now(connection), vendor, upload)
     return {
         day: budgets.per_day,
         of_upload_: budgets.per_upload,
@@ -157,16 +163,20 @@ def _caps(connection: psycopg.Connection, vendor: str, upload: str, budgets: Bud
 
 def _scopes(moment: datetime, vendor: str, upload: str) -> tuple[tuple[str, str], ...]:
     """The budgets that a call intended at `moment` draws on, in the order in which they are locked."""
-    return ("day", _day(moment)), ("upload", upload), ("vendor", f"{vendor}:{_day(moment)[:7]}")
+    return (
+        ("day", _day(moment)),
+        ("upload", _upload_month(moment, upload)),
+        ("vendor", f"{vendor}:{_day(moment)[:7]}"),
+    )
+
+
+def _upload_month(moment: datetime, upload: str) -> str:
+    """An upload is screened again as long as somebody of it is in an audience: its cap must not be used up for ever."""
+    return f"{upload}:{_day(moment)[:7]}"
 
 
 def _day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
-
-
-def _now(connection: psycopg.Connection) -> datetime:
-    row: Any = connection.execute("select now()").fetchone()
-    return row[0]  # type: ignore[no-any-return]
 
 
 def _reached(scope: str, vendor: str, cap: Decimal) -> BudgetReached:
@@ -174,7 +184,7 @@ def _reached(scope: str, vendor: str, cap: Decimal) -> BudgetReached:
         "budget",
         f"The next call to {vendor} would pass {_WORDS[scope].format(vendor=vendor)} of ${cap:.2f}.",
         f"Raise {_PLACES[scope]} in data/policy/budgets.yml"
-        f"{' or wait for tomorrow' if scope == 'day' else ''}; `lead-intel resume` goes on without paying again.",
+        f" or wait for {_NEXT[scope]}; `lead-intel resume` goes on without paying again.",
     )
 
 

@@ -55,6 +55,12 @@ def suppressed_emails(connection: psycopg.Connection, key: SecretStr, emails: pd
     return emails.isin(listed)
 
 
+def suppressed_people(connection: psycopg.Connection, key: SecretStr, people: pd.DataFrame) -> pd.Series:
+    """For each row of `people` (phone, email), whether either is suppressed; same index."""
+    by_phone = suppressed_phones(connection, key, people["phone"])
+    return by_phone | suppressed_emails(connection, key, people["email"])
+
+
 def suppressed_digests(connection: psycopg.Connection, kind: str, digests: Iterable[bytes]) -> set[bytes]:
     """Those of `digests` that are suppressed, asked of the database now."""
     rows = connection.execute(

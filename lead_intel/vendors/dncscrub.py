@@ -85,5 +85,4 @@ def _read(row: dict[str, Any]) -> dict[str, Any]:
         "reason": values.text(row.get("Reason")),
         "region": values.text(row.get("RegionAbbrev"), 8),
         "line_type": values.text(row.get("LineType"), 20),
-        "do_not_call_today": values.text(row.get("DoNotCallToday"), 1).upper() == "Y",
     }

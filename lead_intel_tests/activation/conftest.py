@@ -8,14 +8,16 @@ import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
 import psycopg
 import pytest
 
-from lead_intel.activation.activate import activate
+from lead_intel.activation.activate import activate, resync
 from lead_intel.activation.approval import approve
+from lead_intel.activation.exits import STALE_FOR, take_out
 from lead_intel.activation.planning import Planned, keep_members, make_plan
 from lead_intel.policy import Policy
 from lead_intel.record import outbox, plans
@@ -101,8 +103,8 @@ class Campaign:
                 [(upload, lead_of(n), place) for place, n in enumerate(leads, start=1)],
             )
             cursor.executemany(
-                "insert into lead_intel.dnc_verdicts (upload, lead_id, verdict, reasons, fresh_until) "
-                "values (%s, %s, %s, '{}', now() + make_interval(days => %s)) on conflict (upload, lead_id) "
+                "insert into lead_intel.dnc_verdicts (upload, lead_id, profile, verdict, reasons, fresh_until) "
+                "values (%s, %s, 'strict', %s, '{}', now() + make_interval(days => %s)) on conflict (upload, lead_id) "
                 "do update set verdict = excluded.verdict, fresh_until = excluded.fresh_until",
                 [(upload, lead_of(n), verdict, days) for n in leads],
             )
@@ -114,6 +116,14 @@ class Campaign:
     def push(self, planned: Planned, *, is_resync: bool = False) -> pd.DataFrame:
         """Push a plan that is approved."""
         return activate(self, planned.messages, is_resync=is_resync, before_pushing=self._ask)
+
+    def resync(self, planned: Planned) -> pd.DataFrame:
+        """Push a plan as the re-sync does."""
+        return resync(self, planned.messages, before_pushing=self._ask, before_exits=self._ask)
+
+    def exits(self, **stale_for: float) -> pd.DataFrame:
+        """Take out who may not be contacted; a verdict counts as stale after a day, or after `stale_for`."""
+        return take_out(self, stale_for=timedelta(**stale_for) if stale_for else STALE_FOR, before_exits=self._ask)
 
     def activate(self, members: pd.DataFrame) -> pd.DataFrame:
         """Plan, approve, push."""

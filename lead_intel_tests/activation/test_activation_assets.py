@@ -9,7 +9,7 @@ import pytest
 from lead_intel.activation.approval import approve
 from lead_intel.build import build_definitions
 from lead_intel.partition import UPLOADS
-from lead_intel.record import frames, ingestions, members
+from lead_intel.record import frames, ingestions, members, suppressions
 from lead_intel.uploads import State
 
 UPLOAD = "upl_20261124_0000000001"
@@ -120,3 +120,98 @@ def test_a_guardrail_stops_the_push_before_the_first_message(campaign: Any, benc
     assert ingestions.find(campaign.connection, UPLOAD).state_reason == "guardrail:7"
     assert campaign.sandbox.ledger()["segment_tracking"]["calls"] == 0
     assert campaign.messages() == {"planned": 40, "sent": 0, "failed": 0}
+
+
+def activated(campaign: Any, bench: Bench) -> None:
+    assert bench.run(*PLANNED).success
+    approve(campaign.connection, campaign.newest().plan, "ann", campaign.policy.activation)
+    assert bench.run("activation_receipts").success
+    assert campaign.audience() == campaign.leads(range(20))
+
+
+def opt_out(campaign: Any, number: int) -> None:
+    key = campaign.settings.lead_intel_identity_key
+    suppressions.add_phone(campaign.connection, key, 12_125_550_000 + number, "stop", "sms")
+
+
+def resynced(bench: Bench, *, alone: bool = False) -> dg.ExecuteInProcessResult:
+    """The re-sync as the schedule launches it; `alone`: its exits and nothing else."""
+    return bench.definitions.resolve_job_def("resync").execute_in_process(
+        partition_key=UPLOAD,
+        instance=bench.instance,
+        raise_on_error=False,
+        asset_selection=[dg.AssetKey("audience_exits")] if alone else None,
+    )
+
+
+def test_an_opt_out_leaves_first_although_the_do_not_call_list_is_missing(
+    campaign: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activated(campaign, bench)
+    opt_out(campaign, 4)
+    # Nothing brings a list there: guardrail 4 ends the re-sync before it plans.
+    monkeypatch.setenv("LEAD_INTEL_ENVIRONMENT", "production")
+    result = resynced(bench)
+    assert not result.success
+    assert ingestions.find(campaign.connection, UPLOAD).state_reason == "guardrail:4"
+    assert campaign.audience() == campaign.leads(set(range(20)) - {4})
+    assert next(event.step_key for event in result.all_events if event.is_step_start) == "audience_exits"
+    assert metadata_of(result, "audience_exits")["leads"] == 1
+
+
+def test_an_opt_out_leaves_although_the_sample_is_zero(campaign: Any, bench: Bench) -> None:
+    activated(campaign, bench)
+    opt_out(campaign, 4)
+    campaign.connection.execute("update lead_intel.lead_ingestions set sample_percent = 0")
+    assert not resynced(bench).success
+    assert ingestions.find(campaign.connection, UPLOAD).state_reason == "guardrail:9"
+    assert campaign.lead_of(4) not in campaign.audience()
+
+
+@pytest.mark.parametrize("state", [State.STOPPED, State.REJECTED, State.PAUSED, State.AWAITING_APPROVAL])
+def test_exits_go_whatever_the_state_and_leave_it_as_it_was(campaign: Any, bench: Bench, state: State) -> None:
+    activated(campaign, bench)
+    opt_out(campaign, 4)
+    ingestions.request_stop(campaign.connection, UPLOAD)
+    ingestions.set_state(campaign.connection, UPLOAD, state, reason="why", message="What.", remedy="How.")
+    before = ingestions.find(campaign.connection, UPLOAD)
+    result = resynced(bench, alone=True)
+    assert result.success
+    assert ingestions.find(campaign.connection, UPLOAD) == before
+    assert campaign.audience() == campaign.leads(set(range(20)) - {4})
+    assert "2125550004" not in " ".join(str(event) for event in result.all_events)
+
+
+def test_exits_ask_guardrail_7_and_no_other(campaign: Any, bench: Bench) -> None:
+    activated(campaign, bench)
+    opt_out(campaign, 4)
+    campaign.sandbox.fault("segment_public", "source_disabled")
+    assert not resynced(bench, alone=True).success
+    assert campaign.audience() == campaign.leads(range(20))
+    campaign.sandbox.clear()
+    campaign.sandbox.fault("segment_public", "audience_deleted")
+    assert resynced(bench, alone=True).success
+    assert campaign.audience() == campaign.leads(set(range(20)) - {4})
+
+
+def test_a_push_that_breaks_leaves_evidence_of_what_it_did(campaign: Any, bench: Bench) -> None:
+    assert bench.run(*PLANNED).success
+    approve(campaign.connection, campaign.newest().plan, "ann", campaign.policy.activation)
+    campaign.sandbox.fault("segment_tracking", "server_error")
+    assert not bench.run("activation_receipts").success
+    [body] = campaign.connection.execute(
+        "select body from lead_intel.evidence where upload = %s and stage = 'activation' order by seq desc limit 1",
+        (UPLOAD,),
+    ).fetchone()
+    assert body == {"pending": 40}
+
+
+def test_without_an_answer_about_litigators_nobody_joins_an_audience_that_excludes_them(
+    campaign: Any, bench: Bench
+) -> None:
+    enriched = frames.read_frame(campaign.settings.frames_dir, "enriched_leads", UPLOAD)
+    unknown = enriched.assign(litigator_risk=pd.array([None] * 5 + [True] + [False] * 14, dtype="boolean"))
+    frames.write_frame(campaign.settings.frames_dir, "enriched_leads", UPLOAD, unknown)
+    assert bench.run(*PLANNED).success
+    found = frames.read_frame(campaign.settings.frames_dir, "persona_members", UPLOAD)
+    assert set(found["lead_id"]) == campaign.leads(range(6, 20))

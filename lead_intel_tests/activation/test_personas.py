@@ -90,7 +90,6 @@ def test_members_have_score_parts_and_only_the_traits_of_policy() -> None:
 
 
 def test_the_shipped_personas_are_valid_and_find_members(policy: Policy) -> None:
-    personas.check_policy(policy.personas)
     found = members(frame_of({}), policy.personas)
     assert set(found["persona"]) == {"reachable_mobile", "verified_email", "business_decider"}
 
@@ -184,7 +183,7 @@ HOSTILE = [
 def test_an_expression_that_is_more_than_one_over_the_lead_is_refused(place: str, expression: str) -> None:
     change = {place: expression} if place == "where" else {"score": {"part": expression}}
     with pytest.raises(SetupError) as refused:
-        personas.check_policy(policy_of(**change))
+        members(frame_of({}), policy_of(**change))
     assert refused.value.code == "policy_invalid"
     assert f"test.{place}" in refused.value.message
 
@@ -215,7 +214,7 @@ def test_a_condition_that_fails_on_some_lead_names_no_lead() -> None:
 @pytest.mark.parametrize("change", [{"traits": ("ssn",)}, {"audience_key": "phone"}])
 def test_unknown_traits_and_taken_keys_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(SetupError):
-        personas.check_policy(policy_of(**change))
+        members(frame_of({}), policy_of(**change))
 
 
 @settings(deadline=None, max_examples=40)

@@ -165,14 +165,15 @@ def test_a_second_person_must_approve_where_policy_says_so(campaign: Any) -> Non
     from decimal import Decimal
 
     campaign.with_activation(second_person=True)
-    planned = campaign.plan(campaign.members_of(range(20)))
     ingestions.set_sample_percent(campaign.connection, UPLOAD, Decimal(25), "ann")
+    planned = campaign.plan(campaign.members_of(range(20)))
     with pytest.raises(Paused) as paused:
         approve(campaign.connection, planned.plan.plan, "ann", campaign.policy.activation)
     assert paused.value.code == "approval"
     assert ingestions.find(campaign.connection, UPLOAD).state == State.AWAITING_APPROVAL
     plan = approve(campaign.connection, planned.plan.plan, "ben", campaign.policy.activation)
     assert (plan.state, plan.approved_by) == ("approved", "ben")
+    assert ingestions.find(campaign.connection, UPLOAD).state == State.PLANNED
     campaign.push(planned)
     with pytest.raises(Paused):
         campaign.push(campaign.plan(campaign.members_of(range(19))), is_resync=True)
@@ -289,7 +290,9 @@ def test_a_failed_message_is_tried_again_by_the_next_plan_and_no_other(campaign:
     campaign.with_activation(event_bytes=32_000)
     planned = campaign.plan(found)
     assert planned.plan.size == 1
-    campaign.push(planned, is_resync=True)
+    # The policy is another one: a person has to approve again.
+    approve(campaign.connection, planned.plan.plan, "ann", campaign.policy.activation)
+    campaign.push(planned)
     assert sandbox_counts(campaign) == (20, 20)
     assert campaign.messages() == {"planned": 20, "sent": 20, "failed": 0}
 

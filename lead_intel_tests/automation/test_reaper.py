@@ -7,15 +7,15 @@ import psycopg
 import pytest
 
 from lead_intel.automation.reaper import reap
-from lead_intel.record import ingestions
-from lead_intel.record.ingestions import StoredObject
+from lead_intel.record import ingestions, upload_files
+from lead_intel.record.upload_files import StoredObject
 from lead_intel.uploads import State
 
 
 @pytest.fixture
 def upload(database: psycopg.Connection) -> str:
     stored = StoredObject("lead-uploads", "acme/a.csv", "1", "a.csv", 1, "0" * 64)
-    key = ingestions.accept(database, stored, "acme").upload
+    key = upload_files.accept(database, stored, "acme").upload
     ingestions.set_state(database, key, State.SCREENING)
     return key
 

@@ -1,6 +1,7 @@
 """Screening against the sandbox's DNC vendor: what is asked, what is paid, and that silence never clears a lead."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,10 @@ from lead_intel.contract import DncVerdicts, checked
 from lead_intel.dnc.screening import Screening, screen
 from lead_intel.dnc.snapshots import ensure_snapshot
 from lead_intel.dnc.suppression import suppress_contacts
-from lead_intel.errors import Paused, UsageError
+from lead_intel.errors import Paused, Stopped, UsageError
 from lead_intel.policy import Policy
 from lead_intel.record import dnc as record
+from lead_intel.record.database import connected
 from lead_intel.settings import Settings
 
 UPLOAD = "upl_20261124_0123456789"
@@ -27,6 +29,10 @@ class Work:
     connection: psycopg.Connection
     upload: str = UPLOAD
     stop: threading.Event = field(default_factory=threading.Event)
+    asked_before_paying: int = 0
+
+    def before_paying(self) -> None:
+        self.asked_before_paying += 1
 
     def progress(self, done: int, total: int) -> None:
         pass
@@ -71,7 +77,14 @@ def lookups_of(phones: list[int], **columns: Any) -> pd.DataFrame:
 
 def screened(work: Work, leads: pd.DataFrame, profile: str = "strict") -> Screening:
     lookups = lookups_of(leads["phone"].tolist())
-    screening = screen(work, leads, lookups, profile=profile, supplier="acme")  # type: ignore[arg-type]
+    screening = screen(
+        work,
+        leads,
+        lookups,
+        profile=profile,  # type: ignore[arg-type]
+        supplier="acme",
+        before_paying=work.before_paying,
+    )
     checked(screening.frame, DncVerdicts)
     return screening
 
@@ -80,20 +93,29 @@ def reasons(screening: Screening) -> set[str]:
     return {reason for text in screening.frame["reasons"] for reason in text.split("|") if reason}
 
 
+def kept_verdicts(connection: psycopg.Connection) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            "select verdict, count(*) from lead_intel.dnc_verdicts where upload = %s group by verdict", (UPLOAD,)
+        ).fetchall()
+    )
+
+
 PHONES = [1_212_555_0100 + number for number in range(60)]
 
 
 def test_every_lead_gets_a_verdict_that_is_kept(work: Work, sandbox: Any) -> None:
     screening = screened(work, leads_of(PHONES))
-    counts = record.verdict_counts(work.connection, UPLOAD)
-    assert counts == {
-        verdict: int((screening.frame["verdict"] == verdict).sum()) for verdict in ("send", "hold", "block")
-    }
+    counts = kept_verdicts(work.connection)
+    assert counts == screening.frame["verdict"].value_counts().to_dict()
     assert counts["send"] > 40
     listed = screening.frame["reasons"].str.contains("dnc_registry")
     assert listed.sum() >= 1
     assert (screening.frame.loc[listed, "verdict"] == "block").all()
-    assert record.reason_counts(work.connection, UPLOAD)["dnc_registry"] == listed.sum()
+    kept = work.connection.execute(
+        "select count(*) from lead_intel.dnc_verdicts where upload = %s and 'dnc_registry' = any(reasons)", (UPLOAD,)
+    ).fetchone()
+    assert kept == (listed.sum(),)
     assert sandbox.ledger()["dncscrub"]["distinct_keys"] == len(PHONES) - listed.sum()
 
 
@@ -157,7 +179,7 @@ def test_refused_credentials_pause_and_keep_the_verdicts_of_before(work: Work, s
     with pytest.raises(Paused) as paused:
         screened(work, leads_of(PHONES))
     assert paused.value.code == "credentials"
-    assert record.verdict_counts(work.connection, UPLOAD) is None
+    assert kept_verdicts(work.connection) == {}
 
 
 def test_leads_that_no_answer_could_free_are_not_asked_about(work: Work, sandbox: Any) -> None:
@@ -204,3 +226,64 @@ def test_an_answer_found_again_in_the_call_ledger_does_not_become_younger(work: 
     assert sandbox.ledger()["dncscrub"]["calls"] == 1
     left = again.frame.loc[again.frame["verdict"] == "send", "fresh_until"] - pd.Timestamp.now("UTC")
     assert left.max() < pd.Timedelta(days=4)
+
+
+def test_the_guardrail_is_asked_once_and_only_when_an_answer_is_to_be_bought(work: Work) -> None:
+    screened(work, leads_of(PHONES, consent_at="", consent_url="", consent_seller="", consent_channel=""))
+    assert work.asked_before_paying == 0
+    screened(work, leads_of(PHONES))
+    screened(work, leads_of(PHONES))
+    assert work.asked_before_paying == 1
+
+
+def test_two_uploads_that_lack_the_same_answers_at_the_same_time_buy_them_once(work: Work, sandbox: Any) -> None:
+    sandbox.fault("dncscrub", "slow", seconds=0.5)
+    # They share forty numbers, in batches that differ.
+    lists = [leads_of(PHONES[:50]), leads_of(PHONES[10:])]
+    with connected(work.settings) as one, connected(work.settings) as another, ThreadPoolExecutor() as threads:
+        uploads = [
+            Work(work.settings, work.policy, one),
+            Work(work.settings, work.policy, another, upload="upl_20261124_9876543210"),
+        ]
+        first, second = threads.map(screened, uploads, lists)
+    numbers = sandbox.ledger()["dncscrub"]["distinct_keys"]
+    assert first.asked + second.asked == numbers
+    paid = work.connection.execute("select sum(price) from lead_intel.vendor_calls").fetchone()
+    assert paid == (numbers * work.policy.limits_of("dncscrub").price_usd,)
+    assert sum(1 for screening in (first, second) if screening.cached) == 1
+    assert "dnc_no_answer" not in reasons(first) | reasons(second)
+
+
+def test_a_stop_is_obeyed_while_another_upload_buys(work: Work) -> None:
+    with record.buying_alone(work.settings, threading.Event()):
+        threading.Timer(0.3, work.stop.set).start()
+        with pytest.raises(Stopped):
+            screened(work, leads_of(PHONES))
+    work.stop.clear()
+    assert (screened(work, leads_of(PHONES)).frame["verdict"] == "send").any()
+
+
+def test_verdicts_and_the_profile_they_were_given_under_are_kept_together(work: Work) -> None:
+    work.connection.execute(
+        "insert into lead_intel.lead_ingestions (upload, supplier, sha256, profile) "
+        "values (%s, 'acme', 'x', 'lenient')",
+        (UPLOAD,),
+    )
+    sent = screened(work, leads_of(PHONES), "lenient").frame.query("verdict == 'send'")
+    row = work.connection.execute("select profile_screened from lead_intel.lead_ingestions").fetchone()
+    assert row == ("lenient",)
+    assert set(record.sendable(work.connection, UPLOAD)) == set(sent["lead_id"])
+    # Another profile is chosen, and nobody has screened since.
+    work.connection.execute("update lead_intel.lead_ingestions set profile = 'strict'")
+    assert record.sendable(work.connection, UPLOAD).empty
+
+
+def test_a_verdict_that_ran_out_counts_no_more(work: Work) -> None:
+    work.connection.execute(
+        "insert into lead_intel.lead_ingestions (upload, supplier, sha256) values (%s, 'acme', 'x')", (UPLOAD,)
+    )
+    screened(work, leads_of(PHONES))
+    assert not record.has_stale_send(work.connection, UPLOAD)
+    work.connection.execute("update lead_intel.dnc_verdicts set fresh_until = now() - interval '1 second'")
+    assert record.has_stale_send(work.connection, UPLOAD)
+    assert record.sendable(work.connection, UPLOAD).empty

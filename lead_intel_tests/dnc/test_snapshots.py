@@ -43,6 +43,20 @@ def code_of(error: pytest.ExceptionInfo[RejectedInput]) -> str:
     return error.value.code
 
 
+def test_an_index_with_a_flipped_bit_never_answers(
+    database: psycopg.Connection, settings: Settings, a_list: Lister, today: date
+) -> None:
+    import_registry(database, settings, [a_list("212,5550101\n")], today, "ftc")
+    registry = open_newest(database, settings)
+    assert registry is not None
+    content = bytearray(registry.path.read_bytes())
+    content[content.rindex(1 << (5550101 % 8))] = 0
+    registry.path.write_bytes(content)
+    with pytest.raises(LeadIntelError) as damaged:
+        open_newest(database, settings)
+    assert damaged.value.code == "dnc_index_damaged"
+
+
 def test_an_imported_list_is_the_newest_and_answers(
     database: psycopg.Connection, settings: Settings, a_list: Lister, today: date
 ) -> None:

@@ -23,7 +23,7 @@ from lead_intel.enrichment.questions import PEOPLE_COLUMNS, VENDORS
 from lead_intel.errors import UsageError
 from lead_intel.partition import UPLOADS
 from lead_intel.policy import Policy
-from lead_intel.record import spend
+from lead_intel.record import dnc, spend, suppressions
 from lead_intel.record.frames import read_frame, write_frame
 from lead_intel.settings import Settings, load_settings
 from lead_intel.surroundings import Surroundings
@@ -60,7 +60,16 @@ def upload(database: psycopg.Connection, settings: Settings) -> str:
     lookups = pd.DataFrame({"phone": frame["phone"].unique()}).assign(line_type="mobile")
     write_frame(settings.frames_dir, "valid_leads", UPLOAD, frame)
     write_frame(settings.frames_dir, "phone_lookups", UPLOAD, lookups)
-    write_frame(settings.frames_dir, "dnc_verdicts", UPLOAD, frame[["lead_id"]].assign(verdict="send"))
+    verdicts = pd.DataFrame(
+        {
+            "lead_id": frame["lead_id"],
+            "verdict": "send",
+            "reasons": "",
+            "fresh_until": pd.Timestamp("2099-01-01", tz="UTC"),
+        }
+    )
+    dnc.save_verdicts(database, UPLOAD, verdicts, profile="strict", snapshot=None)
+    write_frame(settings.frames_dir, "dnc_verdicts", UPLOAD, verdicts)
     return UPLOAD
 
 
@@ -142,6 +151,32 @@ def test_no_percent_is_the_empty_sample_and_costs_nothing(enrich: Any, sandbox: 
     assert enrich(0).success
     assert frame_of("enriched_leads").empty
     assert sum(paid(sandbox).values()) == 0
+
+
+def test_who_opted_out_or_lost_the_verdict_since_the_screening_is_told_no_vendor(
+    enrich: Any, sandbox: Any, database: psycopg.Connection, settings: Settings, policy: Policy
+) -> None:
+    people = leads()
+    suppressions.add_phone(database, settings.lead_intel_identity_key, int(people.loc[3, "phone"]), "stop", "sms")
+    suppressions.add_email(database, settings.lead_intel_identity_key, people.loc[4, "email"], "stop", "email")
+    changed = "update lead_intel.dnc_verdicts set {} where lead_id = %s"
+    database.execute(changed.format("fresh_until = now()"), (people.loc[5, "lead_id"],))
+    database.execute(changed.format("verdict = 'hold'"), (people.loc[6, "lead_id"],))
+    database.execute(changed.format("profile = 'lenient'"), (people.loc[7, "lead_id"],))
+    assert forecast(database, settings, policy, UPLOAD, 100)["leads"] == LEADS - 5
+    assert enrich().success
+    sampled = set(frame_of("lead_sample")["lead_id"])
+    assert sampled == set(people["lead_id"]) - set(people.loc[3:7, "lead_id"])
+    assert sandbox.ledger()["people_data_labs"]["calls"] == LEADS - 5
+
+
+def test_an_answer_that_nobody_gave_about_litigators_is_missing_and_not_false(enrich: Any, sandbox: Any) -> None:
+    sandbox.fault("trestle", "unauthorized")
+    assert enrich().success
+    assert frame_of("enriched_leads")["litigator_risk"].isna().all()
+    sandbox.clear()
+    assert enrich().success
+    assert frame_of("enriched_leads")["litigator_risk"].notna().all()
 
 
 def test_a_vendor_without_credentials_labels_its_rows_and_the_others_go_on(enrich: Any, sandbox: Any) -> None:

@@ -66,7 +66,7 @@ def test_every_vendors_outcome_is_kept() -> None:
         "trestle": "timeout",
     }
     assert frame.loc["b"].email_status == "catch-all"
-    assert not frame.loc["b"].litigator_risk
+    assert pd.isna(frame.loc["b"].litigator_risk)
     assert pd.isna(frame.loc["b"].activity_score)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lead_intel.contract import LeadSample, checked
-from lead_intel.enrichment.sampling import draw, sample_key, sendable
+from lead_intel.enrichment.sampling import draw, sample_key, stratified
 
 KEY = sample_key("secret", "2026-11")
 PERCENTS = st.decimals(0, 100, places=2)
@@ -70,12 +70,12 @@ def test_another_key_version_is_another_order() -> None:
     assert set(old) != set(new)
 
 
-def test_only_sendable_leads_are_sampled_and_keep_their_line_type() -> None:
-    valid = pd.DataFrame({"lead_id": ["a", "b", "c"], "phone": [1, 2, 3]})
+def test_a_stratum_is_a_line_type_of_a_supplier() -> None:
+    leads = pd.DataFrame({"lead_id": ["a", "b", "c"], "phone": [1, 2, 3]})
     lookups = pd.DataFrame({"phone": [1, 2], "line_type": ["mobile", "landline"]})
-    verdicts = pd.DataFrame({"lead_id": ["a", "b", "c"], "verdict": ["send", "block", "send"]})
-    assert sendable(valid, lookups, verdicts, "acme").to_dict("records") == [
+    assert stratified(leads, lookups, "acme").to_dict("records") == [
         {"lead_id": "a", "stratum": "mobile|acme"},
+        {"lead_id": "b", "stratum": "landline|acme"},
         {"lead_id": "c", "stratum": "unknown|acme"},
     ]
 

@@ -16,9 +16,10 @@ from lead_intel.guardrails import checks
 from lead_intel.guardrails.evaluate import GUARDRAILS
 from lead_intel.guardrails.preflight_job import PreflightConfig, preflight
 from lead_intel.partition import UPLOADS
-from lead_intel.record import dnc, ingestions
+from lead_intel.record import dnc, ingestions, upload_files
 from lead_intel.record import guardrails as history
-from lead_intel.record.ingestions import Ingestion, StoredObject
+from lead_intel.record.ingestions import Ingestion
+from lead_intel.record.upload_files import StoredObject
 from lead_intel.settings import Settings
 from lead_intel.surroundings import Surroundings
 
@@ -32,7 +33,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def upload(database: psycopg.Connection, settings: Settings, instance: dg.DagsterInstance) -> str:
     stored = StoredObject("lead-uploads", "acme/list.csv", "v1", "list.csv", 10, "sha")
-    upload = ingestions.accept(database, stored, "acme").upload
+    upload = upload_files.accept(database, stored, "acme").upload
     instance.add_dynamic_partitions(str(UPLOADS.name), [upload])
     return upload
 
@@ -145,7 +146,7 @@ def test_another_upload_goes_on_meanwhile(
     database: psycopg.Connection, instance: dg.DagsterInstance, upload: str
 ) -> None:
     stored = StoredObject("lead-uploads", "other/list.csv", "v1", "list.csv", 10, "other")
-    other = ingestions.accept(database, stored, "other").upload
+    other = upload_files.accept(database, stored, "other").upload
     instance.add_dynamic_partitions(str(UPLOADS.name), [other])
     assert not Run(instance, "raw_upload", upload, BAD).went_on
     assert Run(instance, "raw_upload", other, GOOD).went_on

@@ -16,8 +16,8 @@ from lead_intel.guardrails.preflight import as_json, is_go, preflight
 from lead_intel.guardrails.result import GuardrailResult, GuardrailState
 from lead_intel.policy import Policy
 from lead_intel.record import guardrails as history
-from lead_intel.record import ingestions
-from lead_intel.record.ingestions import StoredObject
+from lead_intel.record import upload_files
+from lead_intel.record.upload_files import StoredObject
 from lead_intel.settings import Settings, load_settings
 from lead_intel.stage import StageAtWork
 
@@ -25,7 +25,7 @@ from lead_intel.stage import StageAtWork
 @pytest.fixture
 def upload(database: psycopg.Connection) -> str:
     stored = StoredObject("lead-uploads", "acme/list.csv", "v1", "list.csv", 10, "sha")
-    return ingestions.accept(database, stored, "acme").upload
+    return upload_files.accept(database, stored, "acme").upload
 
 
 def _result(number: int, state: str, **figures: float | str) -> GuardrailResult:

@@ -15,8 +15,8 @@ from lead_intel.guardrails.evaluate import evaluate
 from lead_intel.guardrails.inputs import Inputs, gather
 from lead_intel.guardrails.result import GuardrailResult
 from lead_intel.policy import Policy
-from lead_intel.record import dnc, ingestions, leads
-from lead_intel.record.ingestions import StoredObject
+from lead_intel.record import dnc, ingestions, leads, upload_files
+from lead_intel.record.upload_files import StoredObject
 from lead_intel.settings import Settings, load_settings
 from lead_intel.uploads import State
 
@@ -29,7 +29,7 @@ def inputs(settings: Settings, policy: Policy) -> Inputs:
 @pytest.fixture
 def upload(database: psycopg.Connection) -> str:
     stored = StoredObject("lead-uploads", "acme/list.csv", "v1", "list.csv", 10, "sha")
-    return ingestions.accept(database, stored, "acme").upload
+    return upload_files.accept(database, stored, "acme").upload
 
 
 def _one(number: int, inputs: Inputs) -> GuardrailResult:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from lead_intel.calls.ports import Reply, Request
 from lead_intel.calls.transport import fetch
 from lead_intel.settings import Settings
-from lead_intel.vendors import segment_profile as profile
 from lead_intel.vendors import segment_public as public
 from lead_intel.vendors.segment_public import Audience, AudienceCondition, Standing
 
@@ -113,29 +110,3 @@ def test_the_region_is_read_from_segments_own_hosts_only(url: str, region: str |
 def test_ids_stay_inside_their_place_in_the_path() -> None:
     request = public.audience_request("https://api.segmentapis.com", "t", "spa/../x", "aud?x=1")
     assert request.url == "https://api.segmentapis.com/spaces/spa%2F..%2Fx/audiences/aud%3Fx%3D1"
-
-
-def test_a_pushed_profile_is_read_back_by_its_user_id(settings: Settings) -> None:
-    assert settings.segment_profile_token is not None
-    assert settings.segment_space_id is not None
-    token, space = settings.segment_profile_token.get_secret_value(), settings.segment_space_id
-    user = str(uuid4())
-    question = profile.traits_request(settings.segment_profile_url, token, space, user)
-    missing = fetch(settings, question, 5)
-    assert profile.not_there(missing)
-    assert profile.read_traits(missing) is None
-    write_key = settings.segment_write_key.get_secret_value()
-    event = {"userId": user, "traits": {"canary": "yes"}, "messageId": f"canary-{user}"}
-    push = Request("POST", f"{settings.segment_tracking_url}/v1/identify", json=event, basic_auth=(write_key, ""))
-    assert fetch(settings, push, 5).status == 200
-    deadline = time.monotonic() + 15
-    while (found := profile.read_traits(fetch(settings, question, 5))) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    assert found["canary"] == "yes"
-
-
-@pytest.mark.parametrize("body", [None, [], {}, {"traits": None}, {"traits": []}])
-def test_an_answer_without_traits_is_no_profile(body: Any) -> None:
-    assert profile.read_traits(Reply(200, {}, body)) is None
-    assert not profile.not_there(Reply(429, {}, body))

@@ -49,14 +49,16 @@ def activated(house: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asset", ["raw_upload", "phone_lookups", "dnc_verdicts", "activation_receipts"])
+@pytest.mark.parametrize("asset", ["raw_upload", "phone_lookups", "dnc_verdicts", "lead_sample", "activation_receipts"])
 def test_a_stage_rerun_changes_nothing_outside(house: Any, activated: dict[str, Any], asset: str) -> None:
     before = house.ledger()
 
     materialize(house, asset, activated["upload"])
 
     after = house.ledger()
-    assert house.answer("status", activated["upload"])["messages"] == activated["messages"]
+    account = house.answer("status", activated["upload"])
+    assert (account["state"], account["state_reason"]) == ("activated", None)
+    assert account["messages"] == activated["messages"]
     assert after["segment_tracking"]["distinct_message_ids"] == before["segment_tracking"]["distinct_message_ids"]
     for service in ("twilio_lookup", "dncscrub", "people_data_labs", "zerobounce", "trestle"):
         assert after[service]["paid_calls"] == before[service]["paid_calls"], service

@@ -27,6 +27,7 @@ LINEAGE = {
     "persona_members": {"enriched_leads"},
     "activation_plan": {"persona_members"},
     "activation_receipts": {"activation_plan"},
+    "audience_exits": set(),
     "dnc_registry": set(),
     "segment_audiences": set(),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lead_intel.sandbox.faults import DELIVERIES, REFUSALS
 from lead_intel.settings import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -53,3 +54,8 @@ def test_every_command_of_the_page_runs(house: Any, page: Path) -> None:
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = PAGES[0].read_text()
     assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+
+
+def test_the_sandbox_page_explains_every_common_fault() -> None:
+    page = (REPOSITORY / "docs" / "sandbox.md").read_text()
+    assert [kind for kind in (*REFUSALS, *DELIVERIES) if f"`{kind}`" not in page] == []

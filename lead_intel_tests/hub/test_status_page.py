@@ -13,11 +13,9 @@ import psycopg
 import pytest
 import uvicorn
 
-from lead_intel.guardrails.evaluate import GUARDRAILS
 from lead_intel.hub.app import create_app
-from lead_intel.hub.status import GUARDRAIL_LABELS
-from lead_intel.record import guardrails, ingestions
-from lead_intel.record.ingestions import StoredObject
+from lead_intel.record import guardrails, ingestions, upload_files
+from lead_intel.record.upload_files import StoredObject
 from lead_intel.settings import Settings
 from lead_intel.uploads import State
 
@@ -43,7 +41,7 @@ def hub(settings: Settings) -> Iterator[str]:
 
 def _upload(connection: psycopg.Connection, supplier: str = "acme") -> str:
     stored = StoredObject("lead-uploads", f"{supplier}/list.csv", "v1", "list.csv", 10, f"sha-{supplier}")
-    return ingestions.accept(connection, stored, supplier).upload
+    return upload_files.accept(connection, stored, supplier).upload
 
 
 def test_an_empty_home_says_what_will_appear(hub: str) -> None:
@@ -56,8 +54,8 @@ def test_an_upload_shows_state_reason_balance_stage_and_sample(database: psycopg
     upload = _upload(database)
     ingestions.set_row_balance(database, upload, file=1234, accepted=1200, quarantined=30, duplicate=4)
     ingestions.set_sample_percent(database, upload, Decimal("12.50"))
-    ingestions.hold_for_run(database, upload, "run", 0)
-    ingestions.beat(database, upload, "lookup", 100, 1200)
+    ingestions.hold_for_run(database, upload, "run", ended_holder=None, stale_seconds=0)
+    ingestions.beat(database, upload, "run", "lookup", 100, 1200)
     ingestions.set_state(database, upload, State.SCREENING)
     page = httpx.get(hub).text
     assert upload in page
@@ -127,7 +125,3 @@ def test_a_database_that_is_down_is_said_in_a_sentence(
     assert reply.status_code == 503
     assert "PostgreSQL does not answer" in reply.text
     assert "secret-word" not in reply.text
-
-
-def test_the_labels_are_those_of_the_guardrails() -> None:
-    assert {number: guardrail.title for number, guardrail in GUARDRAILS.items()} == GUARDRAIL_LABELS

@@ -15,7 +15,7 @@ import pytest
 from lead_intel.automation.frame_io import FrameIO
 from lead_intel.intake import assets
 from lead_intel.partition import UPLOADS
-from lead_intel.record import bucket, ingestions, leads
+from lead_intel.record import bucket, ingestions, upload_files
 from lead_intel.record.frames import has_frame, read_frame
 from lead_intel.settings import Settings
 from lead_intel.surroundings import Surroundings
@@ -37,7 +37,7 @@ def received(database: psycopg.Connection, settings: Settings, instance: dg.Dags
 
     def receive(path: Path) -> str:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        upload = ingestions.accept(database, bucket.put_list(settings, path, "acme", digest), "acme").upload
+        upload = upload_files.accept(database, bucket.put_list(settings, path, "acme", digest), "acme").upload
         instance.add_dynamic_partitions(str(UPLOADS.name), [upload])
         return upload
 
@@ -72,7 +72,11 @@ def test_a_list_in_the_bucket_becomes_leads_and_a_balance(
     assert row.mapping["phone"] == "phone"
     assert row.state == State.SCREENING
     frame = read_frame(settings.frames_dir, "valid_leads", upload)
-    assert leads.leads_of(database, upload)["lead_id"].tolist() == frame["lead_id"].tolist()
+    kept = database.execute(
+        "select lead_id::text from lead_intel.upload_leads where upload = %s and not duplicate order by file_no, line",
+        (upload,),
+    ).fetchall()
+    assert [lead_id for (lead_id,) in kept] == frame["lead_id"].tolist()
     assert len(read_frame(settings.frames_dir, "quarantined_rows", upload)) == 46
     (file,) = database.execute("select format, encoding, sheet from lead_intel.upload_files").fetchall()
     assert file == (("xlsx", None, "Leads") if name.endswith("xlsx") else ("csv", "utf-8", None))

@@ -40,6 +40,26 @@ def save(connection: psycopg.Connection, upload: str, result: Validated) -> int:
     return leads.save(connection, upload, occurrences(result), result.quarantined)
 
 
+def leads_of(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
+    rows = connection.execute(
+        "select u.lead_id::text, l.phone, coalesce(l.email, ''), u.file_no, u.line, u.known "
+        "from lead_intel.upload_leads u join lead_intel.leads l using (lead_id) "
+        "where u.upload = %s and not u.duplicate order by u.file_no, u.line",
+        (upload,),
+    ).fetchall()
+    frame = pd.DataFrame(rows, columns=["lead_id", "phone", "email", "file_no", "line", "known"])
+    return frame.astype({"lead_id": "str", "email": "str"})
+
+
+def quarantine_of(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
+    rows = connection.execute(
+        "select array_to_string(codes, '|'), original::text, state from lead_intel.quarantined_rows "
+        "where upload = %s order by file_no, line",
+        (upload,),
+    ).fetchall()
+    return pd.DataFrame(rows, columns=["codes", "original", "state"])
+
+
 def everything(connection: psycopg.Connection) -> list[list[tuple[Any, ...]]]:
     return [
         connection.execute(f"select * from lead_intel.{table} order by 1, 2, 3").fetchall()
@@ -50,11 +70,11 @@ def everything(connection: psycopg.Connection) -> list[list[tuple[Any, ...]]]:
 def test_what_was_saved_is_read_back(database: psycopg.Connection, result: Validated) -> None:
     assert save(database, ONE, result) == 0
 
-    found = leads.leads_of(database, ONE)
+    found = leads_of(database, ONE)
     expected = result.accepted[["lead_id", "phone", "email", "file_no", "line"]]
     pd.testing.assert_frame_equal(found[expected.columns], expected)
     assert not found["known"].any()
-    assert leads.quarantine_of(database, ONE)["codes"].tolist() == ["email_invalid|consent_blank", "row_ragged"]
+    assert quarantine_of(database, ONE)["codes"].tolist() == ["email_invalid|consent_blank", "row_ragged"]
     rows = database.execute(
         "select line, duplicate, consent, attributes from lead_intel.upload_leads order by line"
     ).fetchall()
@@ -82,8 +102,8 @@ def test_a_second_run_with_other_rows_replaces_only_its_own(database: psycopg.Co
 
     save(database, ONE, fewer)
 
-    assert len(leads.leads_of(database, ONE)) == 1
-    assert leads.quarantine_of(database, ONE)["codes"].tolist() == ["row_ragged"]
+    assert len(leads_of(database, ONE)) == 1
+    assert quarantine_of(database, ONE)["codes"].tolist() == ["row_ragged"]
     assert [[row for row in rows if row[0] == TWO] for rows in everything(database)[1:]] == others
 
 
@@ -91,7 +111,7 @@ def test_people_of_another_upload_are_known_and_stay_so(database: psycopg.Connec
     save(database, ONE, result)
 
     assert save(database, TWO, result) == len(result.accepted)
-    assert leads.leads_of(database, TWO)["known"].all()
+    assert leads_of(database, TWO)["known"].all()
     assert save(database, ONE, result) == 0
     assert save(database, TWO, result) == len(result.accepted)
 
@@ -102,15 +122,15 @@ def test_rows_that_a_person_dealt_with_stay_so(database: psycopg.Connection, res
 
     save(database, ONE, result)
 
-    assert leads.quarantine_of(database, ONE)["state"].tolist() == ["released", "open"]
+    assert quarantine_of(database, ONE)["state"].tolist() == ["released", "open"]
 
 
 def test_an_upload_of_nothing_but_bad_rows_is_saved(database: psycopg.Connection, result: Validated) -> None:
     nothing = Validated(result.accepted.iloc[:0], result.quarantined, result.duplicates.iloc[:0], result.balance)
 
     assert save(database, ONE, nothing) == 0
-    assert leads.leads_of(database, ONE).empty
-    assert [json.loads(text) for text in leads.quarantine_of(database, ONE)["original"]]
+    assert leads_of(database, ONE).empty
+    assert [json.loads(text) for text in quarantine_of(database, ONE)["original"]]
 
 
 def test_a_failure_leaves_the_earlier_rows(database: psycopg.Connection, result: Validated) -> None:

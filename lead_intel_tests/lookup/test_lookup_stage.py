@@ -58,6 +58,23 @@ def run(database: psycopg.Connection, settings: Settings, policy: Policy) -> Cal
 PHONES = [12125200000 + n for n in range(50)]
 
 
+def test_an_answer_found_in_the_ledger_stays_as_old_as_its_call(
+    database: psycopg.Connection, upload: str, run: Callable[..., LookedUp], sandbox: Any
+) -> None:
+    run(PHONES)
+    database.execute("update lead_intel.vendor_calls set answered_at = answered_at - interval '5 days'")
+    database.execute("delete from lead_intel.phone_lookups")
+    calls = sandbox.ledger()["twilio_lookup"]["calls"]
+
+    run(PHONES)
+
+    assert sandbox.ledger()["twilio_lookup"]["calls"] == calls
+    (ages,) = database.execute(
+        "select count(*) filter (where answered_at < now() - interval '4 days'), count(*) from lead_intel.phone_lookups"
+    ).fetchall()
+    assert ages[0] == ages[1] > 0
+
+
 def test_a_number_is_asked_once_however_often_it_stands_in_the_list(run: Any, sandbox: Any) -> None:
     assert len(run(PHONES + PHONES).frame) == 50
     assert sandbox.ledger()["twilio_lookup"]["calls"] == 50

@@ -227,7 +227,6 @@ def test_fields_are_in_our_own_words() -> None:
             "reason": "Litigator",
             "region": "NY",
             "line_type": "Wireless",
-            "do_not_call_today": False,
         }
     }
 

@@ -156,6 +156,13 @@ create unique index vendor_calls_claim on lead_intel.vendor_calls (vendor, packa
 comment on column lead_intel.vendor_calls.subject is 'the key of the answer: E.164 digits, a lead id or an e-mail; never logged';
 comment on column lead_intel.vendor_calls.outcome is 'null: intent committed, no result yet';
 
+-- Who calls a vendor's account right now; each round divides the account's pace by the rounds it sees here.
+create unlogged table lead_intel.vendor_rounds (
+    round_id uuid primary key,
+    vendor   text not null,
+    seen_at  timestamptz not null default clock_timestamp()
+);
+
 create table lead_intel.spend_entries (
     entry_id bigint generated always as identity primary key,
     call_id  bigint not null references lead_intel.vendor_calls,
@@ -217,6 +224,7 @@ create table lead_intel.dnc_snapshots (
 create table lead_intel.dnc_verdicts (
     upload      text not null,
     lead_id     uuid not null,
+    profile     text not null check (profile in ('strict', 'lenient')),
     verdict     text not null check (verdict in ('send', 'hold', 'block')),
     reasons     text[] not null,
     snapshot    text,
@@ -279,6 +287,10 @@ comment on column lead_intel.persona_members.excluded is 'null: wanted in the au
 create table lead_intel.activation_plans (
     plan          text primary key check (plan ~ '^plan_[0-9a-z]{12}$'),
     upload        text not null references lead_intel.lead_ingestions,
+    kind          text not null default 'difference' check (kind in ('difference', 'exits')),
+    sample_percent numeric(5, 2) not null,
+    profile       text not null,
+    policy        text not null,
     facts         text not null,
     messages      text not null,
     state         text not null default 'draft' check (state in ('draft', 'approved', 'activated', 'superseded')),
@@ -293,6 +305,8 @@ create table lead_intel.activation_plans (
 create index activation_plans_upload on lead_intel.activation_plans (upload);
 comment on column lead_intel.activation_plans.facts is 'digest of what the plan was made from; a changed fact needs a new plan';
 comment on column lead_intel.activation_plans.messages is 'digest of the plan''s message ids';
+comment on column lead_intel.activation_plans.kind is 'exits: removals that need no approval; they never stand in the way of a difference';
+comment on column lead_intel.activation_plans.policy is 'digest of the persona and activation policy that the plan was made under';
 
 create table lead_intel.activation_outbox (
     message_id text primary key check (length(message_id) <= 100),
@@ -307,8 +321,10 @@ create table lead_intel.activation_outbox (
     attempts   integer not null default 0,
     reason     text,
     created_at timestamptz not null default now(),
+    attempted_at timestamptz,
     sent_at    timestamptz
 );
+comment on column lead_intel.activation_outbox.attempted_at is 'when it was last handed to the wire; Segment drops a resend for 24 hours';
 create index activation_outbox_upload on lead_intel.activation_outbox (upload, state);
 create index activation_outbox_plan on lead_intel.activation_outbox (plan, message_id);
 create index activation_outbox_member on lead_intel.activation_outbox (lead_id, persona);

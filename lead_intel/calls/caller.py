@@ -24,8 +24,8 @@ _BYTES_PER_FURTHER_UNIT = 1024
 _log = logging.getLogger(__name__)
 
 
-class Desk:
-    """Puts questions to `vendor` within `limits`. The first call of a question spends pace taken by the caller."""
+class Caller:
+    """Puts questions to `vendor` within `limits`. The first call of a question spends pace that its round took."""
 
     def __init__(self, vendor: Vendor, limits: VendorLimits, sender: Transport, pace: Pace, breaker: Breaker) -> None:
         self._vendor = vendor
