@@ -17,6 +17,9 @@ from lead_intel.errors import LeadIntelError, TransientError
 FINAL = frozenset({"lost_hold"})
 """Transient codes that another attempt of the same run cannot mend."""
 
+ELSEWHERE = ("already_running", "lost_hold")
+"""Codes of a run that ended because another has the upload: not the upload's failure."""
+
 _REMEDY = "`lead-intel resume` tries again; done work is not paid again."
 
 

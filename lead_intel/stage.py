@@ -25,7 +25,7 @@ from lead_intel.errors import (
     Stopped,
     TransientError,
 )
-from lead_intel.failures import FINAL, as_ours, failure_of, without_personal_data
+from lead_intel.failures import ELSEWHERE, FINAL, as_ours, failure_of, without_personal_data
 from lead_intel.policy import Policy
 from lead_intel.record import channel, ingestions
 from lead_intel.record.database import connected
@@ -226,9 +226,7 @@ def _report_dead(instance: dg.DagsterInstance, run_id: str) -> None:
     """Dagster never notices by itself that a `lead-intel` process died: its run would look alive for ever."""
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
-        instance.report_run_failed(
-            run, "Its process or its heartbeat is gone; another run has taken over its upload."
-        )
+        instance.report_run_failed(run, "Its process or its heartbeat is gone; another run has taken over its upload.")
 
 
 def _as_interrupted(found: Ingestion) -> Ingestion:
@@ -337,7 +335,7 @@ def state_for(error: LeadIntelError) -> State | None:
             return State.PAUSED
         case RejectedInput():
             return State.REJECTED
-        case TransientError(code="already_running" | "lost_hold"):
+        case TransientError() if error.code in ELSEWHERE:
             return None
         case _:
             return State.FAILED

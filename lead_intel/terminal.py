@@ -166,7 +166,8 @@ def summary(
     _counts(table, "Reasons", account.get("reasons"))
     sample = account.get("sample")
     if sample:
-        table.add_row("Sample", f"{sample['percent']} % = {sample['leads']:,} leads")
+        drawn = f"{sample['leads']:,} leads" if "leads" in sample else "not drawn yet"
+        table.add_row("Sample", f"{sample['percent']:g} %, {drawn}")
     spend = account.get("spend")
     if spend:
         parts = ", ".join(f"{vendor} ${cost}" for vendor, cost in spend["by_vendor"].items())
@@ -177,9 +178,11 @@ def summary(
     _counts(table, "Personas", account.get("personas"))
     activation, messages = account.get("activation"), account.get("messages")
     if activation:
+        # Without a message of this upload they are members already, pushed for another upload.
+        there = "" if messages and messages["planned"] else " (in their audiences already)"
         table.add_row(
             "Activation",
-            f"{activation['planned']:,} leads planned: {activation['pushed']:,} pushed, "
+            f"{activation['planned']:,} leads planned: {activation['pushed']:,} pushed{there}, "
             f"{activation['failed']:,} failed, {activation['pending']:,} pending",
         )
     if messages:

@@ -32,6 +32,7 @@ from lead_intel.errors import (
     Stopped,
     UsageError,
 )
+from lead_intel.failures import ELSEWHERE
 from lead_intel.policy import Policy
 from lead_intel.record import bucket, dnc, ingestions, plans, upload_files
 from lead_intel.record.frames import has_frame
@@ -44,8 +45,6 @@ _STOP_SECONDS = 5.0
 _SCREENING_STAGES = (None, "validation", "lookup", "dnc")
 _PLANNED = (State.PLANNED, State.AWAITING_APPROVAL, State.ACTIVATING, State.ACTIVATED)
 _AT_ITS_END = (State.ACTIVATED, State.REJECTED)
-_ELSEWHERE = ("already_running", "lost_hold")
-"""Our run ended because another works on the upload."""
 
 
 class Say(Protocol):
@@ -289,7 +288,7 @@ def _work(desk: Desk, job: str, upload: str) -> None:
     while True:
         _wait_for_other(desk, upload)
         end = _run_to_its_end(desk, definitions, job, upload)
-        if end.failure is None or end.failure.code not in _ELSEWHERE:
+        if end.failure is None or end.failure.code not in ELSEWHERE:
             break
     if end.failure is not None:
         ingestions.fail_if_at_work(desk.connection, upload, end.run_id, **end.failure.as_reason())

@@ -14,7 +14,7 @@ from lead_intel.automation.resuming import resumable
 from lead_intel.automation.sweep import accept_new_objects
 from lead_intel.dnc.snapshots import ensure_snapshot
 from lead_intel.errors import LeadIntelError
-from lead_intel.failures import reason_of
+from lead_intel.failures import ELSEWHERE, reason_of
 from lead_intel.partition import UPLOADS
 from lead_intel.record import ingestions
 from lead_intel.record.frames import remove_abandoned
@@ -104,7 +104,10 @@ def failed_uploads(context: dg.RunFailureSensorContext, surroundings: Surroundin
     upload = run.tags.get("dagster/partition")
     if upload is None or run.tags.get("dagster/will_retry") == "true":
         return
-    reason = reason_of(context.get_step_failure_events(), run.run_id).as_reason()
+    error = reason_of(context.get_step_failure_events(), run.run_id)
+    if error.code in ELSEWHERE:
+        return
+    reason = error.as_reason()
     record = context.instance.get_run_record_by_id(run.run_id)
     with surroundings.connected() as connection:
         ingestions.fail_if_at_work(connection, upload, run.run_id, **reason)

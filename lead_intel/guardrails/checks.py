@@ -66,7 +66,7 @@ def guard(asset: str, numbers: Sequence[int]) -> dg.AssetChecksDefinition:
             objections = {result.number: _objection(result, inputs) for result in results}
             stopping = [error for error in objections.values() if error is not None]
             if stopping:
-                _park(connection, upload, stopping[0])
+                _park(connection, upload, context.run.run_id, stopping[0])
         for error in stopping:
             context.log.error(f"Stopped by {error.code}: {error}")
         for result in results:
@@ -86,7 +86,10 @@ def _upload_of(context: dg.AssetCheckExecutionContext) -> str:
     return str(context.op_execution_context.partition_key)
 
 
-def _park(connection: psycopg.Connection, upload: str, error: LeadIntelError) -> None:
+def _park(connection: psycopg.Connection, upload: str, run_id: str, error: LeadIntelError) -> None:
+    """Leave the upload as `error` wants it, unless another run holds it or held it last."""
+    if ingestions.find(connection, upload).run_id not in (None, run_id):
+        return
     state = State.REJECTED if isinstance(error, RejectedInput) else State.PAUSED
     ingestions.set_state(connection, upload, state, reason=error.code, message=error.message, remedy=error.remedy)
 

@@ -13,6 +13,8 @@ import psycopg
 
 from lead_intel.record import ingestions, members, outbox, plans, spend
 from lead_intel.record.ingestions import Ingestion
+from lead_intel.record.plans import Plan
+from lead_intel.uploads import STAGES
 
 _TOP_CARRIERS = 12
 
@@ -44,16 +46,23 @@ def account_of(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
             "where upload = %s group by 1 order by 2 desc, 1",
             upload,
         )
+    newest = plans.newest_or_none(connection, upload)
     if row.sample_percent is not None:
-        account["sample"] = {
-            "percent": float(row.sample_percent),
-            "leads": _one(connection, "select count(*) from lead_intel.lead_samples where upload = %s", upload),
-        }
+        account["sample"] = _sample(connection, row, newest)
     account["spend"] = spend.spend_of_upload(connection, upload)
-    account |= _activation(connection, upload)
+    if newest is not None:
+        account |= _activation(connection, newest)
     if row.stage_seconds:
-        account["seconds"] = row.stage_seconds
+        account["seconds"] = {stage: row.stage_seconds[stage] for stage in STAGES if stage in row.stage_seconds}
     return account
+
+
+def _sample(connection: psycopg.Connection, row: Ingestion, newest: Plan | None) -> dict[str, Any]:
+    """The percent that was chosen, and its leads once they are drawn: a percent chosen anew has none yet."""
+    sample: dict[str, Any] = {"percent": float(row.sample_percent or 0)}
+    if newest is not None and newest.sample_percent == row.sample_percent:
+        sample["leads"] = _one(connection, "select count(*) from lead_intel.lead_samples where upload = %s", row.upload)
+    return sample
 
 
 def _rows(connection: psycopg.Connection, row: Ingestion) -> dict[str, Any]:
@@ -74,16 +83,13 @@ def _rows(connection: psycopg.Connection, row: Ingestion) -> dict[str, Any]:
     }
 
 
-def _activation(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
-    newest = plans.newest_or_none(connection, upload)
-    if newest is None:
-        return {}
+def _activation(connection: psycopg.Connection, newest: Plan) -> dict[str, Any]:
     return {
         "plan": newest.plan,
         "personas": newest.personas,
-        "not_planned": members.exclusion_counts(connection, upload),
-        "activation": outbox.lead_counts(connection, upload),
-        "messages": outbox.message_counts(connection, upload),
+        "not_planned": members.exclusion_counts(connection, newest.upload),
+        "activation": outbox.lead_counts(connection, newest.upload),
+        "messages": outbox.message_counts(connection, newest.upload),
     }
 
 

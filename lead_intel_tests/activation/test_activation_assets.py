@@ -1,5 +1,6 @@
 """The activation assets in Dagster, from enriched leads to receipts and a re-sync, with guardrails and checks on."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -7,9 +8,11 @@ import pandas as pd
 import pytest
 
 from lead_intel.activation.approval import approve
+from lead_intel.automation.schedules import resync_activated
 from lead_intel.build import build_definitions
 from lead_intel.partition import UPLOADS
 from lead_intel.record import frames, ingestions, members, suppressions
+from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import State
 
 UPLOAD = "upl_20261124_0000000001"
@@ -215,3 +218,20 @@ def test_without_an_answer_about_litigators_nobody_joins_an_audience_that_exclud
     assert bench.run(*PLANNED).success
     found = frames.read_frame(campaign.settings.frames_dir, "persona_members", UPLOAD)
     assert set(found["lead_id"]) == campaign.leads(range(6, 20))
+
+
+def test_the_schedule_launches_exits_alone_for_what_a_person_stopped(campaign: Any, bench: Bench) -> None:
+    activated(campaign, bench)
+    [whole] = scheduled(bench)
+    assert (whole.partition_key, whole.asset_selection) == (UPLOAD, None)
+    ingestions.set_state(campaign.connection, UPLOAD, State.STOPPED)
+    [exits] = scheduled(bench)
+    assert (exits.partition_key, exits.asset_selection) == (UPLOAD, [dg.AssetKey("audience_exits")])
+
+
+def scheduled(bench: Bench) -> list[dg.RunRequest]:
+    moment = datetime(2026, 11, 25, 5, tzinfo=UTC)
+    with dg.build_schedule_context(
+        bench.instance, scheduled_execution_time=moment, resources={"surroundings": Surroundings()}
+    ) as context:
+        return list(resync_activated(context))

@@ -287,9 +287,12 @@ def test_a_failed_message_is_tried_again_by_the_next_plan_and_no_other(campaign:
     campaign.with_activation(event_bytes=5_000)
     found = pd.concat([campaign.members_of([0], note="x" * 6_000), campaign.members_of(range(1, 20))])
     campaign.activate(found)
+    assert outbox.failures(campaign.connection, UPLOAD) == 1
     campaign.with_activation(event_bytes=32_000)
     planned = campaign.plan(found)
     assert planned.plan.size == 1
+    # What failed in the plan that this one replaces is over.
+    assert outbox.failures(campaign.connection, UPLOAD) == 0
     # The policy is another one: a person has to approve again.
     approve(campaign.connection, planned.plan.plan, "ann", campaign.policy.activation)
     campaign.push(planned)

@@ -119,7 +119,8 @@ def paused(database: psycopg.Connection, instance: dg.DagsterInstance, upload: s
 
 def resumed(instance: dg.DagsterInstance) -> list[Any]:
     context = dg.build_sensor_context(instance=instance, resources={"surroundings": Surroundings()})
-    return list(sensors.paused_uploads(context))
+    requests: Any = sensors.paused_uploads(context)
+    return list(requests)
 
 
 def test_a_pause_whose_guardrail_passes_again_ends_by_itself(

@@ -103,6 +103,23 @@ def test_the_cap_parks_the_round_pays_nothing_beyond_and_loses_nothing(
     assert paid(sandbox) == calls(sandbox) == 50
 
 
+def test_an_uploads_cap_is_a_months_so_that_years_of_re_screening_end_in_no_pause(
+    rounds: Any, database: psycopg.Connection, sandbox: Any, budget: Callable[..., None]
+) -> None:
+    budget(per_upload="0.10")
+    rounds.run(numbers(12))
+    with pytest.raises(Paused) as parked:
+        rounds.run(numbers(12, start=12))
+    assert "this month's budget of this upload" in parked.value.message
+    # A month goes by.
+    moved = database.execute(
+        "update lead_intel.spend_budgets set key = split_part(key, ':', 1) || ':2001-01' where scope = 'upload'"
+    ).rowcount
+    assert moved == 1
+    rounds.run(numbers(12, start=12))
+    assert paid(sandbox) == 24
+
+
 @pytest.mark.parametrize("caps", [{"per_day": "0.10"}, {"per_vendor": {"twilio_lookup": "0.10"}}])
 def test_a_cap_holds_for_rounds_that_spend_at_the_same_time(
     rounds: Any, sandbox: Any, budget: Callable[..., None], caps: dict[str, Any]

@@ -33,6 +33,30 @@ def file(tmp_path: Path) -> str:
     return str(copy)
 
 
+# First in its house: nobody else has brought these people yet.
+def test_a_grown_sample_screens_again_what_ran_out_and_keeps_everybody(house: Any, file: str, execute: Any) -> None:
+    first = house.answer("run", file, "--supplier", "stale", "--sample", "25", "--activate")
+    upload = first["upload"]
+    for statement in (
+        "update lead_intel.dnc_verdicts set fresh_until = now() - interval '1 hour' where upload = %(upload)s",
+        "update lead_intel.dnc_answers set answered_at = answered_at - interval '8 days'",
+        "update lead_intel.vendor_calls set answered_at = answered_at - interval '8 days', "
+        "subject = subject || 'x' where vendor = 'dncscrub'",
+    ):
+        execute(statement, upload)
+    asked = house.ledger()["dncscrub"]["calls"]
+
+    more = house.answer("run", file, "--supplier", "stale", "--sample", "40", "--activate")
+
+    assert house.ledger()["dncscrub"]["calls"] > asked
+    assert more["verdicts"]["send"] == first["verdicts"]["send"]
+    assert more["activation"]["pushed"] > first["activation"]["pushed"]
+    # Additions only: nobody was taken out and brought back.
+    added = more["messages"]["sent"] - first["messages"]["sent"]
+    assert added > 0
+    assert sum(more["personas"].values()) == sum(first["personas"].values()) + added
+
+
 def test_a_sample_chosen_by_itself_is_enriched_and_pushed_by_the_next_run(house: Any, file: str) -> None:
     first = house.answer("run", file, "--supplier", "grows", "--sample", "10", "--activate")
     house.answer("sample", first["upload"], "50")
@@ -91,26 +115,3 @@ def test_a_plan_made_under_another_profile_pushes_nobody(house: Any, execute: An
     again = house.answer("plan", planned["upload"])
     assert again["verdicts"]["send"] == 0
     assert again["activation"]["planned"] == 0
-
-
-def test_a_grown_sample_screens_again_what_ran_out_and_keeps_everybody(house: Any, file: str, execute: Any) -> None:
-    first = house.answer("run", file, "--supplier", "stale", "--sample", "25", "--activate")
-    upload = first["upload"]
-    for statement in (
-        "update lead_intel.dnc_verdicts set fresh_until = now() - interval '1 hour' where upload = %(upload)s",
-        "update lead_intel.dnc_answers set answered_at = answered_at - interval '8 days'",
-        "update lead_intel.vendor_calls set answered_at = answered_at - interval '8 days', "
-        "subject = subject || 'x' where vendor = 'dncscrub'",
-    ):
-        execute(statement, upload)
-    asked = house.ledger()["dncscrub"]["calls"]
-
-    more = house.answer("run", file, "--supplier", "stale", "--sample", "40", "--activate")
-
-    assert house.ledger()["dncscrub"]["calls"] > asked
-    assert more["verdicts"]["send"] == first["verdicts"]["send"]
-    assert more["activation"]["pushed"] > first["activation"]["pushed"]
-    # Additions only: nobody was taken out and brought back.
-    added = more["messages"]["sent"] - first["messages"]["sent"]
-    assert added > 0
-    assert sum(more["personas"].values()) == sum(first["personas"].values()) + added

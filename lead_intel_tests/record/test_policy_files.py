@@ -60,6 +60,14 @@ def test_a_freshness_beyond_the_law_is_refused(folder: Path) -> None:
         load_policy(folder)
 
 
+def test_vendor_answers_that_hold_for_no_day_are_refused(folder: Path) -> None:
+    path = folder / "dnc.yml"
+    path.write_text(path.read_text().replace("vendor_answer_days: 7", "vendor_answer_days: 0"))
+
+    with pytest.raises(SetupError, match=r"dnc\.yml: vendor_answer_days"):
+        load_policy(folder)
+
+
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "sla.yml").unlink()
 
