@@ -208,7 +208,7 @@ def _take(
         found=found,
         state=state,
         is_alone=steps == {step.step.key},
-        settles_later=_SETTLED_BY[state] in steps,
+        settles_later=_SETTLED_BY[state] in steps - {step.step.key},
         stop_asked=found.stop_requested,
     )
 

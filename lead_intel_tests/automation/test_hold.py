@@ -282,3 +282,18 @@ def test_an_interrupt_leaves_the_upload_resumable(
 
     row = ingestions.find(database, upload)
     assert (row.state, row.state_reason) == ("stopped", "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [("activated", "activated"), ("planned", "planned"), ("failed", "screened"), ("received", "screened")],
+)
+def test_a_screening_rerun_by_itself_moves_no_upload_back(
+    database: psycopg.Connection, instance: dg.DagsterInstance, upload: str, found: str, left: str
+) -> None:
+    ingestions.set_state(database, upload, State(found))
+
+    screening = stage_running(lambda at_work: at_work.reached(State.SCREENED), "dnc_verdicts")
+    assert run(instance, upload, screening).success
+
+    assert ingestions.find(database, upload).state == left

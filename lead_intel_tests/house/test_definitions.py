@@ -80,6 +80,11 @@ def test_every_check_is_partition_aware() -> None:
 def test_sensors_and_schedules_are_on() -> None:
     definitions = build_definitions()
     repository = definitions.get_repository_def()
-    assert {s.name for s in repository.sensor_defs} == {"lists_in_bucket", "interrupted_uploads", "failed_uploads"}
+    assert {s.name for s in repository.sensor_defs} == {
+        "lists_in_bucket",
+        "paused_uploads",
+        "interrupted_uploads",
+        "failed_uploads",
+    }
     assert [s.name for s in repository.sensor_defs if s.default_status != dg.DefaultSensorStatus.RUNNING] == []
     assert [s.default_status for s in repository.schedule_defs] == [dg.DefaultScheduleStatus.RUNNING]
