@@ -92,6 +92,9 @@ class Dnc(_Dated):
 
     fresh_days: int = Field(ge=1, le=31, description="16 CFR 310.4(b)(3)(iv): 31 days, from the version's date")
     vendor_answer_days: int = Field(ge=1, description="an answer is bought again after so many days")
+    unanswered_share: float = Field(
+        ge=0, lt=1, description="more numbers without an answer than this, and the upload waits instead of going on"
+    )
     vendor_codes: dict[str, Literal["send", "hold", "block"]] = Field(description="unknown codes block")
     line_types: dict[str, Literal["send", "hold", "block"]]
     regions: tuple[str, ...] = Field(description="ISO-2 regions that may be contacted; others hold")

@@ -169,6 +169,8 @@ def push(desk: Desk, upload: str) -> None:
     """Push the newest plan, which must be approved."""
     ingestions.set_activation_ready(desk.connection, upload, ready=True)
     _work(desk, jobs.ACTIVATE, upload)
+    # The wish is fulfilled: a later dry run is a dry run again, and resuming it pushes nothing.
+    ingestions.set_activation_ready(desk.connection, upload, ready=False)
 
 
 def stop(connection: psycopg.Connection, upload: str) -> None:
@@ -197,17 +199,21 @@ def _set_stopped(connection: psycopg.Connection, upload: str) -> None:
     ingestions.set_state(connection, upload, State.STOPPED, **Stopped.by_person().as_reason())
 
 
-def resume(desk: Desk, upload: str) -> None:
+def resume(desk: Desk, upload: str, by: str) -> None:
     """Go on where the upload stopped, without paying or pushing again what is done.
 
-    A push goes on only with a plan that still is what people chose; else a new one is made, and waits.
+    A push that a person asked for goes on, approved as `by` where nobody has approved it yet, but only with a plan that
+    still is what people chose; else a new one is made, and waits.
+
+    Raises:
+        Paused: as `activate`; or the cause of the pause is still there.
     """
     row = ingestions.find(desk.connection, upload)
     ingestions.clear_stop(desk.connection, upload)
     if row.stage in _SCREENING_STAGES or _needs_screening(desk, row):
         screen(desk, upload)
     elif row.stage == "activation" and row.activation_ready and _may_go_on_pushing(desk, row):
-        push(desk, upload)
+        activate(desk, plans.newest(desk.connection, upload).plan, by)
         return
     if row.sample_percent is not None:
         plan(desk, upload)

@@ -146,7 +146,7 @@ def resume(upload: Upload, as_json: Json = False) -> None:
     with desk(as_json=as_json) as at:
         ingestions.find(at.connection, upload)
         with _moving_at(at, upload, as_json=as_json):
-            journey.resume(at, upload)
+            journey.resume(at, upload, getpass.getuser())
         _answer(at.connection, upload, as_json=as_json)
         _fail_if_messages_failed(at.connection, upload)
 

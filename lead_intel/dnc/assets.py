@@ -86,6 +86,7 @@ def dnc_verdicts(
         frame = checked(screening.frame, DncVerdicts)
         at_work.stop_if_asked()
         evidence.append(at_work.connection, at_work.upload, _STAGE, _facts(screening, profile), frame)
+        screening.refuse_unanswered(at_work.policy.dnc.unanswered_share)
         at_work.reached(State.SCREENED)
         return dg.Output(frame, metadata=_account(screening))
 
@@ -119,6 +120,7 @@ def _account(screening: Screening) -> dict[str, dg.MetadataValue | int | str]:
         "list_digest": screening.snapshot or "none",
         "vendor_asked": screening.asked,
         "vendor_cached": screening.cached,
+        "vendor_unanswered": screening.unanswered,
         "spent_usd": "0.00" if screening.calls is None else str(usd(screening.calls.settled)),
         "reasons": dg.MetadataValue.md(counts.head(_REASONS_SHOWN).to_markdown(index=False) or "none"),
     }

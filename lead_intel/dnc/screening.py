@@ -21,6 +21,7 @@ from lead_intel.calls.ports import Answered, CallSummary
 from lead_intel.dnc import verdicts
 from lead_intel.dnc.snapshots import open_newest
 from lead_intel.dnc.verdicts import RegistrySays, Suppressed
+from lead_intel.errors import Paused
 from lead_intel.policy import Policy, Profile
 from lead_intel.record import database, suppressions
 from lead_intel.record import dnc as record
@@ -47,14 +48,29 @@ class AtWork(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """`frame` as in `contract.DncVerdicts`; how many numbers were asked about and answered from the cache."""
+    """`frame` as in `contract.DncVerdicts`; how many numbers were asked about, cached, and left without an answer."""
 
     frame: pd.DataFrame
     snapshot: str | None
     version_date: date | None
     asked: int = 0
     cached: int = 0
+    unanswered: int = 0
     calls: CallSummary | None = None
+
+    def refuse_unanswered(self, share: float) -> None:
+        """Go on only if the vendor answered: a list that is held for its silence is not screened.
+
+        Raises:
+            Paused: `dnc`, when more than `share` of the numbers that it had to answer for have no answer.
+        """
+        wanted = self.asked + self.cached
+        if self.unanswered > share * wanted:
+            raise Paused(
+                "dnc",
+                f"The DNC vendor gave no answer about {self.unanswered:,} of {wanted:,} numbers; their leads are held.",
+                "It is asked again by itself while `lead-intel up` runs; `lead-intel resume` asks at once.",
+            )
 
 
 def screen(
@@ -108,6 +124,7 @@ def screen(
         None if registry is None else registry.version_date,
         asked=bought.asked,
         cached=bought.cached,
+        unanswered=bought.unanswered,
         calls=bought.calls,
     )
 
@@ -116,6 +133,7 @@ def screen(
 class _Bought:
     asked: int
     cached: int
+    unanswered: int
     calls: CallSummary | None
 
 
@@ -140,16 +158,16 @@ def _vendor_answers(
     wanted = phones[(phones >= _PLAN) & (phones < 2 * _PLAN)].drop_duplicates()
     known = record.fresh_answers(connection, DncScrub.name, wanted, days)
     if len(known) == len(wanted):
-        return known, _Bought(0, len(known), None)
+        return known, _Bought(0, len(known), 0, None)
     with record.buying_alone(at_work.settings, at_work.stop):
         known = record.fresh_answers(connection, DncScrub.name, wanted, days)
         missing = np.setdiff1d(wanted.to_numpy(), known["phone"].to_numpy())
         if not len(missing):
-            return known, _Bought(0, len(known), None)
+            return known, _Bought(0, len(known), 0, None)
         before_paying()
         calls = _buy(at_work, supplier, missing, now.date())
     answers = record.fresh_answers(connection, DncScrub.name, wanted, days)
-    return answers, _Bought(len(missing), len(known), calls)
+    return answers, _Bought(len(missing), len(known), len(wanted) - len(answers), calls)
 
 
 def _buy(at_work: AtWork, supplier: str, phones: np.ndarray, day: date) -> CallSummary:

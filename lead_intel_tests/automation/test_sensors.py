@@ -14,6 +14,7 @@ import pytest
 
 from lead_intel.automation import jobs, sensors
 from lead_intel.automation.attempts import attempts_due
+from lead_intel.automation.resuming import MOST_RUNS_A_DAY
 from lead_intel.build import build_definitions
 from lead_intel.partition import UPLOADS
 from lead_intel.process import TAG, is_gone, this_process
@@ -153,6 +154,15 @@ def test_a_pause_is_looked_at_no_sooner_than_after_five_minutes(
     database: psycopg.Connection, instance: dg.DagsterInstance, upload: str, paused: str
 ) -> None:
     database.execute("update lead_intel.lead_ingestions set updated_at = now() - interval '4 minutes'")
+    (answer,) = resumed(instance)
+    assert isinstance(answer, dg.SkipReason)
+
+
+def test_a_pause_that_returned_too_often_in_a_day_waits_for_a_person(
+    instance: dg.DagsterInstance, upload: str, paused: str
+) -> None:
+    for _ in range(MOST_RUNS_A_DAY):
+        run_of(instance, upload, dg.DagsterRunStatus.FAILURE, **{"dagster/partition": upload})
     (answer,) = resumed(instance)
     assert isinstance(answer, dg.SkipReason)
 

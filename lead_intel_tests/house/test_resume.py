@@ -1,0 +1,73 @@
+"""A pause ends well: once its cause is gone, `resume` reaches what the person asked for, without paying twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lead_intel.settings import REPOSITORY
+
+SAMPLE = REPOSITORY / "data" / "samples" / "leads.csv"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def short_list(tmp_path: Path) -> str:
+    file = tmp_path / "short.csv"
+    file.write_text("".join(SAMPLE.read_text().splitlines(keepends=True)[:101]))
+    return str(file)
+
+
+def test_a_vendor_that_answers_nothing_pauses_the_upload_and_resume_asks_what_is_missing(
+    house: Any, short_list: str
+) -> None:
+    house.command("sandbox", "fault", "dncscrub", "truncated")
+    try:
+        paused = house.answer("run", short_list, "--supplier", "silent", "--sample", "50", "--activate", exit_code=5)
+    finally:
+        house.command("sandbox", "fault", "dncscrub", "off")
+    assert (paused["state"], paused["state_reason"]) == ("paused", "dnc")
+    assert paused["verdicts"]["send"] == 0
+    before = house.ledger()
+
+    resumed = house.answer("resume", paused["upload"])
+
+    assert resumed["state"] == "screened"
+    assert resumed["verdicts"]["send"] > 0
+    assert "dnc_no_answer" not in resumed["reasons"]
+    after = house.ledger()
+    assert after["twilio_lookup"]["paid_calls"] == before["twilio_lookup"]["paid_calls"]
+    assert after["segment_tracking"] == before["segment_tracking"]
+
+
+def test_an_activation_that_a_guardrail_paused_is_resumed_to_its_end(house: Any, short_list: str) -> None:
+    house.command("sandbox", "trip", "7")
+    try:
+        paused = house.answer("run", short_list, "--supplier", "tripped", "--sample", "50", "--activate", exit_code=4)
+    finally:
+        house.command("sandbox", "clear", "7")
+    assert paused["state_reason"] == "guardrail:7"
+    before = house.ledger()
+    assert before["segment_tracking"]["distinct_message_ids"] == 0
+
+    resumed = house.answer("resume", paused["upload"])
+
+    assert resumed["state"] == "activated"
+    assert house.ledger()["segment_tracking"]["distinct_message_ids"] == resumed["messages"]["sent"] > 0
+    for vendor in ("twilio_lookup", "dncscrub", "people_data_labs", "zerobounce", "trestle"):
+        assert house.paid()[vendor] == before[vendor]["paid_calls"], vendor
+
+
+def test_resuming_a_dry_run_after_an_activation_approves_nothing(house: Any, short_list: str) -> None:
+    first = house.answer("run", short_list, "--supplier", "dry-after", "--sample", "10", "--activate")
+    house.answer("sample", first["upload"], "60")
+    house.answer("plan", first["upload"])
+    before = house.ledger()["segment_tracking"]
+
+    resumed = house.answer("resume", first["upload"])
+
+    assert resumed["state"] == "planned"
+    assert house.ledger()["segment_tracking"] == before
