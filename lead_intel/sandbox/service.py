@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -114,7 +115,7 @@ class Call:
 Work = Callable[[Call], Awaitable[Answer]]
 
 
-class Service:
+class Service(ABC):
     """One outside service: its routes under one prefix, its refusals, its own kinds of fault."""
 
     name: str
@@ -143,9 +144,9 @@ class Service:
         """What the service knows below the level of calls; for tests."""
         return []
 
+    @abstractmethod
     def routes(self) -> list[BaseRoute]:
         """The paths under `prefix`."""
-        raise NotImplementedError
 
     def error(self, kind: str, status: int, message: str) -> Answer:
         """A refusal in the service's own shape."""
