@@ -130,10 +130,10 @@ class Service(ABC):
         self.switches = switches
         self.set_up()
 
-    def set_up(self) -> None:
+    def set_up(self) -> None:  # noqa: B027  # most services need none
         """Create tables and folders; nothing by default."""
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027  # most services keep nothing else
         """Forget what is not in the tables; nothing by default."""
 
     def counts(self) -> dict[str, int]:
