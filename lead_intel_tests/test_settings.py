@@ -12,8 +12,6 @@ from lead_intel.settings import REPOSITORY, Settings, dagster_storage_in, load_s
 
 # Read by Dagster itself, through dagster.yaml.
 _OF_DAGSTER = {"DAGSTER_HOME", "LEAD_INTEL_DAGSTER_DIR"}
-# The sandbox speaks Segment's Profile API too, of which the product asks nothing.
-_OF_THE_SANDBOX_ALONE = {"SEGMENT_PROFILE_URL", "SEGMENT_PROFILE_TOKEN"}
 _FIELDS = {name.upper(): field for name, field in Settings.model_fields.items()}
 _REQUIRED = sorted(name for name, field in _FIELDS.items() if field.is_required())
 
@@ -83,7 +81,7 @@ def test_no_secret_is_printed_with_the_settings(complete):
 
 
 def test_the_sandbox_answers_for_every_required_setting_but_those_of_the_house():
-    assert set(sandbox_settings("http://127.0.0.1:1")) <= set(_FIELDS) | _OF_THE_SANDBOX_ALONE
+    assert set(sandbox_settings("http://127.0.0.1:1")) <= set(_FIELDS)
     assert set(_REQUIRED) - set(sandbox_settings("http://127.0.0.1:1")) == {"DATABASE_URL", "LEAD_INTEL_IDENTITY_KEY"}
 
 

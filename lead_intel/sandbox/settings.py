@@ -65,7 +65,5 @@ def environment(base_url: str) -> dict[str, str]:
         "SEGMENT_PUBLIC_URL": f"{base}/segment-public",
         "SEGMENT_PUBLIC_TOKEN": SEGMENT_PUBLIC_TOKEN,
         "SEGMENT_SOURCE_ID": SEGMENT_SOURCE_ID,
-        "SEGMENT_PROFILE_URL": f"{base}/segment-profiles",
-        "SEGMENT_PROFILE_TOKEN": SEGMENT_PROFILE_TOKEN,
         "SEGMENT_SPACE_ID": SEGMENT_SPACE_ID,
     }

@@ -13,7 +13,13 @@ import httpx
 import pytest
 
 from lead_intel.sandbox.client import Control
-from lead_intel.sandbox.settings import environment
+from lead_intel.sandbox.settings import SEGMENT_PROFILE_TOKEN, environment
+
+
+def everything(url: str) -> dict[str, str]:
+    """The product's settings, and those of the Profile API, of which the product asks nothing."""
+    profile = {"SEGMENT_PROFILE_URL": f"{url}/segment-profiles", "SEGMENT_PROFILE_TOKEN": SEGMENT_PROFILE_TOKEN}
+    return environment(url) | profile
 
 
 class OwnSandbox:
@@ -28,7 +34,7 @@ class OwnSandbox:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.url = json.loads(self.process.stdout.readline())["url"]
         self.control = Control(self.url)
-        self.settings = environment(self.url)
+        self.settings = everything(self.url)
 
     def kill(self) -> None:
         self.process.kill()
@@ -58,7 +64,7 @@ def control(sandbox: Any) -> Control:
 @pytest.fixture
 def vendor(sandbox: Any) -> dict[str, str]:
     """The settings that point at the shared sandbox."""
-    return environment(sandbox.url)
+    return everything(sandbox.url)
 
 
 @pytest.fixture
