@@ -9,7 +9,8 @@ from __future__ import annotations
 import getpass
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -34,13 +35,14 @@ from lead_intel.errors import (
 )
 from lead_intel.failures import ELSEWHERE
 from lead_intel.policy import Policy
-from lead_intel.record import bucket, dnc, ingestions, plans, upload_files
+from lead_intel.record import bucket, dnc, ingestions, plans, turns, upload_files
 from lead_intel.record.frames import has_frame
 from lead_intel.settings import Settings
 from lead_intel.stage import STALE_SECONDS, has_ended
 from lead_intel.uploads import WORKING, State
 
 _BLOCK = 1 << 20
+_LOOK_AGAIN_SECONDS = 0.5
 _STOP_SECONDS = 5.0
 _SCREENING_STAGES = (None, "validation", "lookup", "dnc")
 _PLANNED = (State.PLANNED, State.AWAITING_APPROVAL, State.ACTIVATING, State.ACTIVATED)
@@ -113,9 +115,29 @@ def _bring_back(desk: Desk, known: ingestions.Ingestion, file: Path) -> None:
             desk.say("The list lies in the bucket again.")
 
 
+@contextmanager
+def turn_of(desk: Desk, upload: str) -> Iterator[None]:
+    """Make several moves of one upload as one: a second person's, or command's, wait and then find the work done.
+
+    `stop` needs no turn. A turn ends with its process, however that dies.
+    """
+    told = False
+    while not turns.take(desk.connection, upload):
+        if not told:
+            desk.say(f"Another command works on {upload}; waiting for it.")
+            told = True
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        turns.give_back(desk.connection, upload)
+
+
 def screen(desk: Desk, upload: str) -> None:
     """Validate, look up and screen."""
-    _work(desk, jobs.SCREEN, upload)
+    _work(
+        desk, jobs.SCREEN, upload, is_done=lambda: not _needs_screening(desk, ingestions.find(desk.connection, upload))
+    )
 
 
 def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
@@ -237,16 +259,22 @@ def run(
     before = ingestions.find(desk.connection, upload)
     if not received.created:
         desk.say(f"These bytes are known: upload {upload} of {before.created_at:%Y-%m-%d %H:%M} UTC, {before.state}.")
+    with turn_of(desk, upload):
+        _carry_on(desk, upload, percent, activated_by)
+    return upload
+
+
+def _carry_on(desk: Desk, upload: str, percent: Decimal | None, activated_by: str | None) -> None:
     ingestions.clear_stop(desk.connection, upload)
-    row = ingestions.find(desk.connection, upload)
-    fresh_screening = _needs_screening(desk, row)
+    before = ingestions.find(desk.connection, upload)
+    fresh_screening = _needs_screening(desk, before)
     if fresh_screening:
         screen(desk, upload)
-    wanted = max(percent or Decimal(0), before.sample_percent or Decimal(0))
     if percent is None and before.sample_percent is None and activated_by is None:
-        return upload
+        return
     if activated_by is not None:
         ingestions.set_activation_ready(desk.connection, upload, ready=True)
+    wanted = max(percent or Decimal(0), before.sample_percent or Decimal(0))
     grown = before.sample_percent is None or wanted > before.sample_percent
     if grown:
         choose_sample(desk, upload, wanted)
@@ -254,7 +282,6 @@ def run(
         plan(desk, upload)
     if activated_by is not None and ingestions.find(desk.connection, upload).state != State.ACTIVATED:
         activate(desk, plans.newest(desk.connection, upload).plan, activated_by)
-    return upload
 
 
 def _needs_screening(desk: Desk, row: ingestions.Ingestion) -> bool:
@@ -288,11 +315,13 @@ def _current_plan(desk: Desk, upload: str) -> plans.Plan | None:
     return newest if newest.choices == choices_now(desk.connection, desk.policy, upload) else None
 
 
-def _work(desk: Desk, job: str, upload: str) -> None:
+def _work(desk: Desk, job: str, upload: str, *, is_done: Callable[[], bool] = lambda: False) -> None:
+    """Run `job` to its end, unless somebody whom we had to wait for has done it (`is_done`)."""
     # Loading takes seconds, in which a sensor may start a run: load first, look then.
     definitions = desk.definitions()
     while True:
-        _wait_for_other(desk, upload)
+        if _waited_for_other(desk, upload) and is_done():
+            return
         end = _run_to_its_end(desk, definitions, job, upload)
         if end.failure is None or end.failure.code not in ELSEWHERE:
             break
@@ -315,14 +344,15 @@ def _run_to_its_end(desk: Desk, definitions: dg.Definitions, job: str, upload: s
         raise
 
 
-def _wait_for_other(desk: Desk, upload: str) -> None:
+def _waited_for_other(desk: Desk, upload: str) -> bool:
     """Let a run that somebody else started finish, or its heartbeat grow old; its result is ours to use."""
     told = False
     while _is_held(desk, upload):
         if not told:
             desk.say(f"Another run works on {upload}; waiting for it.")
             told = True
-        time.sleep(0.5)
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    return told
 
 
 def _is_held(desk: Desk, upload: str) -> bool:

@@ -96,7 +96,7 @@ def plan(upload: Upload, as_json: Json = False) -> None:
     """Enrich the chosen sample and plan the activation: a dry run, nothing is pushed."""
     from lead_intel.automation import journey
 
-    with _moving(upload, as_json=as_json) as at:
+    with _moving(upload, as_json=as_json) as at, journey.turn_of(at, upload):
         journey.plan(at, upload)
 
 
@@ -123,7 +123,7 @@ def activate(plan: Plan, as_json: Json = False) -> None:
 
     with desk(as_json=as_json) as at:
         upload = plans.find(at.connection, plan).upload
-        with _moving_at(at, upload, as_json=as_json):
+        with _moving_at(at, upload, as_json=as_json), journey.turn_of(at, upload):
             journey.activate(at, plan, getpass.getuser())
         _answer(at.connection, upload, as_json=as_json)
         _fail_if_messages_failed(at.connection, upload)
@@ -145,7 +145,7 @@ def resume(upload: Upload, as_json: Json = False) -> None:
 
     with desk(as_json=as_json) as at:
         ingestions.find(at.connection, upload)
-        with _moving_at(at, upload, as_json=as_json):
+        with _moving_at(at, upload, as_json=as_json), journey.turn_of(at, upload):
             journey.resume(at, upload, getpass.getuser())
         _answer(at.connection, upload, as_json=as_json)
         _fail_if_messages_failed(at.connection, upload)
