@@ -110,9 +110,20 @@ def _phones(rng: np.random.Generator, national: np.ndarray) -> pa.Array:
     for number, name in enumerate(SHAPES):
         places = np.flatnonzero((shape == number) & ~junk & ~abroad)
         texts[places] = _shaped(name, national[places]).to_pylist()
-    texts[junk] = _picked(rng, JUNK, int(junk.sum())).to_pylist()
+    texts[junk] = _junk(rng, int(junk.sum()))
     texts[abroad] = _abroad(rng, int(abroad.sum()))
     return pa.array(texts, pa.string())
+
+
+def _junk(rng: np.random.Generator, rows: int) -> list[str]:
+    """Words and the like; else digits, too many, too few, or of no area code, with or without marks."""
+    words = _picked(rng, JUNK, rows).to_pylist()
+    kind, length = rng.random(rows).tolist(), rng.integers(4, 14, rows).tolist()
+    digits = rng.integers(10**13, 10**14, rows).tolist()
+    return [
+        word if how < 0.4 else f"{number}"[:size] if how < 0.8 else f"({number % 1000:03}) {number}"[:size]
+        for word, how, size, number in zip(words, kind, length, digits, strict=True)
+    ]
 
 
 def _shaped(shape: str, national: np.ndarray) -> pa.Array:
