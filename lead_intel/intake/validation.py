@@ -26,6 +26,7 @@ from lead_intel.errors import LeadIntelError, RejectedInput
 from lead_intel.intake import consent, duplicates, json_text
 from lead_intel.intake.judges import Part, judged_parts
 from lead_intel.intake.judging import BETWEEN_CODES, MAX_ATTRIBUTE_CHARS, Rules
+from lead_intel.intake.tables import BATCH_ROWS
 from lead_intel.policy import Policy
 
 MAX_ATTRIBUTES = 50
@@ -43,7 +44,6 @@ CODES = {
 """Codes of rows that were read but not accepted, in words (`tables.ROW_CODES` has those of the reader)."""
 
 _TEXT = pa.large_string()
-_PIECE_ROWS = 100_000
 _LEAD_COLUMNS = list(ValidLeads.to_schema().columns)
 _OCCURRENCE_COLUMNS = ("lead_id", "phone", "email", "file_no", "line", "shared_phone", "attributes", "consent")
 
@@ -152,7 +152,7 @@ def validate(
 ) -> Validated:
     """Judge every row of `raw` (see `raw.raw_frame`) and hold the result as frames; raises as `screened` does."""
     table = pa.Table.from_pandas(raw, preserve_index=False)
-    pieces = (table.slice(start, _PIECE_ROWS) for start in range(0, table.num_rows, _PIECE_ROWS))
+    pieces = (table.slice(start, BATCH_ROWS) for start in range(0, table.num_rows, BATCH_ROWS))
     with screened(pieces, table.num_rows, verdict, policy, supplier, scratch_parent) as found:
         accepted, quarantined, repeated = (
             pa.concat_tables(tables).to_pandas()
