@@ -27,9 +27,9 @@ PHONE_LETTERS = [
 ]  # fmt: skip
 EMAIL_LETTERS = [
     *"abcxyz019" * 3, *"@..--_+" * 2, *"\"'()<>,;:\\[] \t\n!#$%&*/=?^`{|}~", "é", "ß", "ı", "İ", "ﬁ", "K", "。", "＠",
-    "．", "\u200d", "\u200b", "\u00a0", "\u0301", "xn--", "xn--mller-kva", "gmail.com", "EXAMPLE.COM", ".test", ".local",
-    "例え.jp", "почта.рф", "a" * 30, "b" * 63, "\x1c", "\x00", "\u2028", "🙂", ".museum", "localhost", "[127.0.0.1]",
-    "--", "b.c", "1.2.3.4",
+    "．", "\u200d", "\u200b", "\u00a0", "\u0301", "xn--", "xn--mller-kva", "gmail.com", "EXAMPLE.COM", ".test",
+    ".local", "例え.jp", "почта.рф", "a" * 30, "b" * 63, "\x1c", "\x00", "\u2028", "🙂", ".museum", "localhost",
+    "[127.0.0.1]", "--", "b.c", "1.2.3.4",
 ]  # fmt: skip
 CONSENT_LETTERS = [*"web_form", "event_", "partner:", "WEB_FORM", " ", "\u00a0", "ß", "ſ", "K", "", "*", "jornaya"]
 

@@ -50,7 +50,7 @@ def _all(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     brought = dict.fromkeys(vendors("http://unused"), "unused")
     with local_house(folder / "home", environ={**os.environ, **brought}) as house:
         database = house.environment["DATABASE_URL"]
-        server = postmaster_of(str(recorded_cluster(Home.at(folder / "home")).data))
+        server = postmaster_of(recorded_cluster(Home.at(folder / "home")).data)
         index = str(made_index(folder / "registry", asked.registry))
         work = folder / "work"
         work.mkdir(exist_ok=True)

@@ -1,15 +1,15 @@
-"""One case in a process of its own: its wall time, processor time of all its processes, and their memory at its peak."""
+"""One case in a process of its own: its wall time, the processor time and the peak memory of all its processes."""
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,8 +28,8 @@ class Peak:
         every, own = 0, 0
         for process in processes:
             try:
-                with open(f"/proc/{process.pid}/smaps_rollup") as rollup:
-                    sizes = {line.split()[0]: int(line.split()[1]) for line in rollup if "kB" in line}
+                rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
+                sizes = {line.split()[0]: int(line.split()[1]) for line in rollup}
             except (OSError, ValueError):
                 continue
             every += sizes.get("Pss:", 0)
@@ -83,8 +83,6 @@ def _tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def postmaster_of(data: Callable[[], str] | str) -> int:
+def postmaster_of(data: Path) -> int:
     """The server's process id, from its data folder."""
-    folder = data if isinstance(data, str) else data()
-    with open(os.path.join(folder, "postmaster.pid")) as lines:
-        return int(lines.readline())
+    return int((data / "postmaster.pid").read_text().splitlines()[0])

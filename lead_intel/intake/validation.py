@@ -25,7 +25,7 @@ from lead_intel.contract import CONSENT_COLUMNS, PERSON_COLUMNS, ValidLeads
 from lead_intel.errors import LeadIntelError, RejectedInput
 from lead_intel.intake import consent, duplicates, json_text
 from lead_intel.intake.judges import Part, judged_parts
-from lead_intel.intake.judging import BETWEEN_CODES, MAX_ATTRIBUTE_CHARS, Rules
+from lead_intel.intake.judging import BETWEEN_CODES, Rules
 from lead_intel.intake.tables import BATCH_ROWS
 from lead_intel.policy import Policy
 
@@ -97,8 +97,10 @@ class Screened:
         """Leads, one row a lead."""
         for leads, rows in self._located():
             own, shared, _ = self._repeats.of(rows)
-            yield leads.append_column("shared_phone", pa.array(shared)).filter(pa.array(own)).select(
-                [*_LEAD_COLUMNS, "consent"]
+            yield (
+                leads.append_column("shared_phone", pa.array(shared))
+                .filter(pa.array(own))
+                .select([*_LEAD_COLUMNS, "consent"])
             )
 
     def duplicates(self) -> Iterator[pa.Table]:
