@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 import pyarrow as pa
@@ -21,7 +22,7 @@ from pyarrow import parquet
 ABANDONED_SECONDS = 3600.0
 """No list is read, and no frame written, for so long; what is older was left by a process that died."""
 
-_COMPRESSION = "zstd"
+_COMPRESSION: Final = "zstd"
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 
 
