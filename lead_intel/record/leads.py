@@ -60,7 +60,7 @@ def _save_occurrences(connection: psycopg.Connection, upload: str, occurrences: 
     )
     values = {"upload": upload}
     connection.execute(
-        "delete from lead_intel.upload_leads kept where upload = %(upload)s and not exists "
+        "delete from lead_intel.upload_leads kept where upload = %(upload)s and not exists "  # noqa: S608  # ours
         f"(select from ({_FOUND}) found where found.file_no = kept.file_no and found.line = kept.line and "
         "(found.lead_id, found.duplicate, found.known, found.shared_phone, found.consent, found.attributes) = "
         "(kept.lead_id, kept.duplicate, kept.known, kept.shared_phone, kept.consent, kept.attributes))",
@@ -77,7 +77,7 @@ def _save_occurrences(connection: psycopg.Connection, upload: str, occurrences: 
         else ""
     )
     connection.execute(
-        "insert into lead_intel.upload_leads "
+        "insert into lead_intel.upload_leads "  # noqa: S608  # our own text
         "(upload, file_no, line, lead_id, duplicate, known, shared_phone, consent, attributes) "
         f"select %(upload)s, found.* from ({_FOUND}) found{unless_kept}",
         values,

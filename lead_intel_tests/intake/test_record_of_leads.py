@@ -97,7 +97,7 @@ def test_a_second_run_changes_nothing(database: psycopg.Connection, result: Vali
 def test_a_second_run_writes_only_what_changed(database: psycopg.Connection, result: Validated) -> None:
     def versions() -> dict[int, str]:
         rows = database.execute("select line, xmin::text from lead_intel.upload_leads").fetchall()
-        return {line: version for line, version in rows}
+        return dict(rows)
 
     save(database, ONE, result)
     before = versions()
