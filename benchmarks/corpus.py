@@ -173,9 +173,7 @@ def _sheet_cells(path: Path, sheet: str) -> list[list[tuple[int, Any]]]:
     with path.open("rb") as content:
         book = openpyxl.load_workbook(content, data_only=True)
         rows = list(book[sheet].iter_rows(values_only=True))
-    found = [
-        [(x, cell) for x, cell in enumerate(row) if cell is not None and str(cell).strip()] for row in rows
-    ]
+    found = [[(x, cell) for x, cell in enumerate(row) if cell is not None and str(cell).strip()] for row in rows]
     return [row for row in found if row]
 
 
@@ -203,7 +201,10 @@ def _same_value(text: str, value: Any) -> bool:
         except ValueError:
             return False
     if isinstance(value, str):
-        return text.replace("\r\n", "\n").replace("_x000D_", "\r").strip() == value.replace("\r\n", "\n").replace("_x000D_", "\r").strip()
+        return (
+            text.replace("\r\n", "\n").replace("_x000D_", "\r").strip()
+            == value.replace("\r\n", "\n").replace("_x000D_", "\r").strip()
+        )
     return str(value)[:10] in text or text in str(value)
 
 
@@ -261,9 +262,7 @@ def main() -> None:
         print(f"largest {what}: {value} ({name})")
 
 
-def _verdict(
-    path: Path, checked: Checked, table: Path, census: str, detail: dict[str, Any]
-) -> tuple[str, str]:
+def _verdict(path: Path, checked: Checked, table: Path, census: str, detail: dict[str, Any]) -> tuple[str, str]:
     if checked.seconds > HANGS_FROM:
         return "HANG", ""
     if checked.exit_code not in (0, 3) or "read" not in checked.answer:

@@ -1,4 +1,4 @@
-"""What is wrong with a list's columns, in words: code, message and remedy of a `columns.ColumnVerdict`.
+"""The verdict on a list's columns, and what is wrong with them in words: code, message and remedy.
 
 Every problem is named at once. Only names of our columns and headers that the verdict quotes are written.
 """
@@ -6,12 +6,45 @@ Every problem is named at once. Only names of our columns and headers that the v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lead_intel.contract import REQUIRED_COLUMNS
+from lead_intel.errors import RejectedInput
 
-if TYPE_CHECKING:
-    from lead_intel.columns import ColumnVerdict
+
+@dataclass(frozen=True, slots=True)
+class ColumnVerdict:
+    """What the headers of one list come to.
+
+    `mapping`: column of the raw frame -> our column. `attributes`: columns of the raw frame that are none of ours.
+    `suggestions`: our missing column -> headers that a person may have meant. `unfound`: our column -> what a person
+    said it is called, where the list has no such header. `moved`: our column -> the header that was it in this
+    supplier's list before and is here still, while another one would be it now.
+    `code` is blank when the list can be processed; `message` and `remedy` then are blank too.
+    """
+
+    mapping: dict[str, str]
+    attributes: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    ambiguous: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lookalike: dict[str, str] = field(default_factory=dict)
+    suggestions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unfound: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    code: str = ""
+    message: str = ""
+    remedy: str = ""
+
+    @property
+    def acceptable(self) -> bool:
+        """True when every required column stands for exactly one header."""
+        return not self.code
+
+    def refuse_if_unacceptable(self) -> None:
+        """Raise RejectedInput with the verdict's code, message and remedy."""
+        if self.code:
+            raise RejectedInput(self.code, self.message, self.remedy)
 
 
 class Words(NamedTuple):

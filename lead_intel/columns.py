@@ -11,11 +11,11 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from lead_intel.column_words import LEAD_AS_HEADER, TITLE_AS_HEADER, Words, in_words
+from lead_intel.column_words import ColumnVerdict as ColumnVerdict  # part of what this module offers
 from lead_intel.contract import CONSENT_COLUMNS, PERSON_COLUMNS, REQUIRED_COLUMNS
-from lead_intel.errors import RejectedInput
 from lead_intel.policy import Policy
 from lead_intel.suggestions import closest
 
@@ -40,40 +40,6 @@ _IGNORED_IN_KEYS = re.compile(r"[\s_.\-]+")
 _LOOKS_LIKE_DATA = re.compile(r"\S@\S+\.\S|\d(?:[\s().+-]*\d){9}")
 # Cyrillic and Greek letters that print like Latin ones (Unicode TR 39, the part that occurs in our names).
 _CONFUSABLE = str.maketrans("аеорсухіјѕһԁԛԝкмтвнοαεικνρτυχ", "aeopcyxijshdqwkmtbhoaeikvptux")
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnVerdict:
-    """What the headers of one list come to.
-
-    `mapping`: column of the raw frame -> our column. `attributes`: columns of the raw frame that are none of ours.
-    `suggestions`: our missing column -> headers that a person may have meant. `unfound`: our column -> what a person
-    said it is called, where the list has no such header. `moved`: our column -> the header that was it in this
-    supplier's list before and is here still, while another one would be it now.
-    `code` is blank when the list can be processed; `message` and `remedy` then are blank too.
-    """
-
-    mapping: dict[str, str]
-    attributes: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    ambiguous: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    lookalike: dict[str, str] = field(default_factory=dict)
-    suggestions: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    unfound: dict[str, str] = field(default_factory=dict)
-    moved: dict[str, str] = field(default_factory=dict)
-    code: str = ""
-    message: str = ""
-    remedy: str = ""
-
-    @property
-    def acceptable(self) -> bool:
-        """True when every required column stands for exactly one header."""
-        return not self.code
-
-    def refuse_if_unacceptable(self) -> None:
-        """Raise RejectedInput with the verdict's code, message and remedy."""
-        if self.code:
-            raise RejectedInput(self.code, self.message, self.remedy)
 
 
 def frame_columns(headers: Sequence[str]) -> list[str]:

@@ -61,11 +61,18 @@ def _part(file_no: int, reading: Reading, columns: Mapping[str, pa.ChunkedArray]
 
 
 def _list_columns(reading: Reading) -> dict[str, pa.ChunkedArray]:
-    """The list's columns under their frame names; a column without header and without text is left out."""
-    named = zip(frame_columns(reading.headers), reading.headers, reading.table.columns, strict=True)
-    return {
-        name: column for name, header, column in named if header.strip() or pc.any(pc.not_equal(column, "")).as_py()
-    }
+    """The list's columns under their frame names; those at the end without header and without text are left out.
+
+    Only there: a person may name a column by its place.
+    """
+    width = len(reading.headers)
+    while width and not reading.headers[width - 1].strip() and not _has_text(reading.table.column(width - 1)):
+        width -= 1
+    return dict(zip(frame_columns(reading.headers)[:width], reading.table.columns[:width], strict=True))
+
+
+def _has_text(column: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.not_equal(column, "")).as_py())
 
 
 def _under_shared_names(
