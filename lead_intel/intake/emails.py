@@ -8,6 +8,7 @@ same answers for a column: plain local parts vectorised, each distinct domain ju
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -36,8 +37,9 @@ DISPOSABLE_DOMAINS = (
 """Domains of mailboxes that last minutes. Flagged, not dropped; a vendor's answer says more."""
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+"
-_PLAIN = rf"^(?P<local>{_ATOM}(?:\.{_ATOM})*)@(?P<domain>[A-Za-z0-9.\-]+)$"
+_PLAIN = rf"^(?P<local>{_ATOM}(?:\.{_ATOM})*)@(?P<domain>[^@]+)$"
 _MAX_LOCAL, _MAX_ADDRESS = 64, 254
+_DOMAINS_REMEMBERED = 100_000
 _TEXT = pa.large_string()
 
 
@@ -66,6 +68,7 @@ def normalised(values: pa.Array | pa.ChunkedArray) -> Emails:
     """The answers of `judge` for every text of `values` (no nulls), with flags."""
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     texts = pc.utf8_trim_whitespace(whole.cast(_TEXT))
+    # Null: not decided. Blank: decided to be invalid.
     addresses = _plain_addresses(texts)
     rest = np.flatnonzero(pc.and_(pc.is_null(addresses), pc.not_equal(texts, "")).to_numpy(zero_copy_only=False))
     judged = _judged(texts.take(pa.array(rest)))
@@ -79,23 +82,31 @@ def normalised(values: pa.Array | pa.ChunkedArray) -> Emails:
 
 
 def _plain_addresses(texts: pa.Array) -> pa.Array:
-    """Normalised addresses of the texts with a plain local part and a valid ASCII domain; null for all others."""
+    """Normalised addresses of the texts with a plain local part, blank where their domain is invalid; null elsewhere.
+
+    A plain local part is valid whatever the domain, so an invalid domain decides.
+    """
     parts = pc.extract_regex(texts, _PLAIN)
     local, domain = pc.struct_field(parts, "local"), pc.struct_field(parts, "domain")
     coded = pc.dictionary_encode(domain)
-    judged = pa.array([_domain(name) for name in coded.dictionary.to_pylist()], _TEXT)
-    addresses = pc.binary_join_element_wise(local, judged.take(coded.indices), pa.scalar("@", _TEXT))
-    fits = pc.and_(
-        pc.less_equal(pc.binary_length(local), _MAX_LOCAL), pc.less_equal(pc.binary_length(addresses), _MAX_ADDRESS)
-    )
-    return pc.if_else(fits, addresses, pa.scalar(None, _TEXT))
+    names = [_domain(name) for name in coded.dictionary.to_pylist()]
+    judged = pa.array(names, _TEXT).take(coded.indices)
+    addresses = pc.binary_join_element_wise(local, judged, pa.scalar("@", _TEXT))
+    fits = pc.and_(pc.less_equal(pc.binary_length(local), _MAX_LOCAL), _is_short(texts))
+    return pc.if_else(fits, pc.if_else(pc.equal(judged, ""), judged, addresses), pa.scalar(None, _TEXT))
 
 
-def _domain(domain: str) -> str | None:
-    """The normalised domain when it is valid and stays ASCII; None leaves the address to the judge."""
+def _is_short(texts: pa.Array) -> pa.Array:
+    """No longer than an address may be, nor is any other writing of it: an ASCII letter takes one byte in all."""
+    limits = pc.if_else(pc.string_is_ascii(texts), _MAX_ADDRESS, _MAX_ADDRESS // 4)
+    return pc.less_equal(pc.binary_length(texts), limits)
+
+
+@lru_cache(_DOMAINS_REMEMBERED)
+def _domain(domain: str) -> str:
+    """The normalised domain, or blank when it is invalid."""
     address, _ = judge(f"a@{domain}")
-    name = address.partition("@")[2]
-    return name if name and name.isascii() else None
+    return address.partition("@")[2]
 
 
 def _judged(texts: pa.Array) -> pa.Array:

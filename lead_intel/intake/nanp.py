@@ -1,17 +1,20 @@
 """Which ten-digit numbers of country code 1 are valid, and in which region: libphonenumber's patterns as one table.
 
-The patterns of the installed `phonenumbers` are turned into automata and walked over all 10^6 six-digit prefixes, so
-the table always belongs to that version. Pure; used by `phones` only. Prefixes whose validity hangs on a later digit
-are marked to be asked for one by one.
+The patterns of the installed `phonenumbers` are turned into automata and walked over all 10^6 six-digit prefixes.
+`nanp.npz` beside this module is the table of one version (`python -m lead_intel.intake.nanp` writes it); for any other
+it is made anew, so that it always belongs to the installed one. Used by `phones` only. Prefixes whose validity hangs
+on a later digit are marked to be asked for one by one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
 INVALID, ASK = 0, 255
@@ -38,9 +41,21 @@ class NanpTable:
     regions: tuple[str, ...]
 
 
+_KEPT = Path(__file__).with_name("nanp.npz")
+
+
 @cache
 def nanp_table() -> NanpTable:
-    """The table for the installed `phonenumbers`; half a second at the first call."""
+    """The table for the installed `phonenumbers`; a second, and 250 MB, at the first call if it is not the kept one."""
+    if _KEPT.exists():
+        with np.load(_KEPT) as kept:
+            if str(kept["version"]) == phonenumbers.__version__:
+                return NanpTable(kept["codes"], tuple(map(str, kept["regions"])))
+    return built_table()
+
+
+def built_table() -> NanpTable:
+    """The table made from the patterns of the installed `phonenumbers`."""
     regions = tuple(COUNTRY_CODE_TO_REGION_CODE[1])
     codes = np.full(10**_PREFIX, INVALID, np.uint8)
     open_ = np.ones(10**_PREFIX, bool)
@@ -250,3 +265,8 @@ def _repetition(text: str, at: int) -> tuple[tuple[int, int], int]:
         least, _, most = text[at + 1 : end].partition(",")
         return (int(least), int(most or least)), end + 1
     return (1, 1), at
+
+
+if __name__ == "__main__":
+    table = built_table()
+    np.savez_compressed(_KEPT, version=phonenumbers.__version__, codes=table.codes, regions=np.array(table.regions))

@@ -1,8 +1,9 @@
 """Phones of common US shapes, decided for a whole column at once; everything else is left undecided.
 
 Ten digits, or eleven that begin with 1, with nothing around them but spaces, dots, dashes, slashes and brackets, a
-leading +1, an extension, `tel:`, Unicode dashes or invisible marks. Validity comes from `nanp`'s table. Must agree
-with `phones.judge` on every text that it decides (a property test holds the two together).
+leading +1, an extension, `tel:`, Unicode dashes or invisible marks. Validity comes from `nanp`'s table. The same marks
+with too few or too many digits are invalid. Must agree with `phones.judge` on every text that it decides (a property
+test holds the two together).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _CLASS = np.zeros(256, np.uint8)
 _CLASS[list(b"0123456789")] = _DIGIT
 _CLASS[list(b" -.()/")] = _MARK
 _CLASS[ord("+")] = _PLUS
+_MOST_HOPELESS = 13
+"""From 14 digits on, a cell may hold two numbers."""
 _POWERS = 10 ** np.arange(9, -1, -1, dtype=np.int64)
 _NATIONAL = 10
 _COUNTRY_CODE_1 = np.int64(10**_NATIONAL)
@@ -33,6 +36,8 @@ _DASHES = "[\u2010-\u2015\u2212\u30fc\uff0d]"
 _SPACES = "[\u00a0\u3000]"
 _EXTENSION = r"^([+(]?[0-9][0-9 ().\-]{8,18}[0-9]) ?(?:[eE][xX][tT]\.?|[xX]) ?[0-9]{1,6}$"
 _NO_DIGIT = r"^[A-Za-z /.\-]+$"
+# What a spreadsheet made of a number: damaged, not invalid.
+_DAMAGED = r"^-|^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -90,13 +95,21 @@ def _decide(texts: pa.Array) -> tuple[Ints, np.ndarray[Any, np.dtype[np.int32]],
     begin = digits_before[:-1]
     padded = np.append(values, np.zeros(_NATIONAL + 1, np.uint8))
     first, second = padded[begin], padded[begin + 1]
+    begins_with_plus = _plus_leads(plus, offsets, content)
+    numeric_cell = _true(pc.match_substring_regex(texts, _NUMERIC_CELL))
     ten = (count == _NATIONAL) & (plus == 0) & (first >= 2)
-    eleven = (count == _NATIONAL + 1) & (first == 1) & (second >= 2) & _plus_leads(plus, offsets, content)
-    candidate = clean & (ten | eleven) & ~_true(pc.match_substring_regex(texts, _NUMERIC_CELL))
-    rows = np.flatnonzero(candidate)
+    eleven = (count == _NATIONAL + 1) & (first == 1) & (second >= 2) & begins_with_plus
+    rows = np.flatnonzero(clean & (ten | eleven) & ~numeric_cell)
     places = begin[rows] + eleven[rows]
     national = padded[places[:, None] + np.arange(_NATIONAL)].astype(np.int64) @ _POWERS
-    return _answers(len(texts), rows, national)
+    digits, regions, decided = _answers(len(texts), rows, national)
+    # Country code 1, written or meant, and no ten digits after it, also when a second 1 is taken away.
+    begins_with_ones = (count > _NATIONAL + 1) & (first == 1) & (second == 1)
+    abroad = (first == 0) & (second == 1) & (padded[begin + 2] == 1)
+    of_country_1 = np.where(plus == 0, ~abroad, begins_with_plus & (first == 1))
+    hopeless = clean & of_country_1 & (count > 0) & (count <= _MOST_HOPELESS) & ~(ten | eleven | begins_with_ones)
+    decided |= hopeless & ~numeric_cell & ~_true(pc.match_substring_regex(texts, _DAMAGED))
+    return digits, regions, decided
 
 
 def _answers(size: int, rows: Ints, national: Ints) -> tuple[Ints, np.ndarray[Any, np.dtype[np.int32]], Mask]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class Reading:
     delimiter: str | None
     sheet: str | None
     blank_rows: int
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    """The rows of `table` again, piece by piece, each read when it is asked for and forgotten with it."""
 
     @property
     def how(self) -> dict[str, str | None]:
@@ -182,17 +184,31 @@ def _chosen(found: list[TableFiles], prefers: Prefers) -> TableFiles:
 
 
 def loaded(files: TableFiles, scratch: Path) -> Reading:
-    """The table that the child wrote: its files mapped into memory (they may be removed then), rows in order."""
-    table = tables.read_table(tables.part(scratch, files.name, "cells"))
+    """The table that the child wrote, rows in order; its files may be removed then: they are open and mapped."""
+    cells = tables.part(scratch, files.name, "cells")
+    table = tables.read_table(cells)
     bad = tables.read_table(tables.part(scratch, files.name, "bad"))
     lines = tables.read_table(tables.part(scratch, files.name, "lines"))["line"].to_numpy()
     order = np.argsort(lines, kind="stable") if np.any(np.diff(lines) < 0) else None
     if order is not None:
         lines, table = lines[order], table.take(pa.array(order))
     above = int(np.searchsorted(lines, files.header_line, side="right"))
+    rows = table.slice(above)
+    reader = pa.ipc.open_file(pa.OSFile(str(cells)))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        if order is not None:
+            yield from rows.to_batches(max_chunksize=tables.BATCH_ROWS)
+            return
+        skip = above
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            yield batch.slice(min(skip, batch.num_rows))
+            skip = max(0, skip - batch.num_rows)
+
     return Reading(
         headers=files.headers,
-        table=table.slice(above),
+        table=rows,
         lines=lines[above:],
         bad=bad,
         format=files.format,
@@ -200,4 +216,5 @@ def loaded(files: TableFiles, scratch: Path) -> Reading:
         delimiter=files.delimiter,
         sheet=files.sheet,
         blank_rows=files.blank_rows,
+        batches=batches,
     )

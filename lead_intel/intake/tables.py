@@ -22,6 +22,9 @@ ROW_CODES = {
 
 MAX_CELL_BYTES = 100_000
 
+BATCH_ROWS = 100_000
+"""Rows that are in memory together where a table is gone through piece by piece."""
+
 BAD_SCHEMA = pa.schema([("line", pa.int64()), ("code", pa.string()), ("text", pa.string())])
 
 
@@ -72,7 +75,7 @@ def write_bad(scratch: Path, name: str, bad: list[tuple[int, str, str]]) -> None
 def write_table(path: Path, table: pa.Table) -> None:
     """Write `table` as an Arrow file."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+        writer.write_table(table, max_chunksize=BATCH_ROWS)
 
 
 def read_table(path: Path) -> pa.Table:

@@ -1,13 +1,18 @@
-"""The raw frame -> accepted leads, quarantined rows and duplicates, and the balance of the three. Pure.
+"""The raw frame -> accepted leads, quarantined rows and duplicates, and the balance of the three.
 
 Every row of the files ends in exactly one of them. A quarantined row carries all its codes, the gravest first (how the
-row was read, then phone, e-mail, consent), and its original text.
+row was read, then phone, e-mail, consent), and its original text. Rows are judged piece by piece (`judging`); here is
+what concerns the whole list, which is never in memory at once unless it came as a frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lead_intel.columns import BAD_CODE, BAD_TEXT, ColumnVerdict, header_of
-from lead_intel.contract import CONSENT_COLUMNS, PERSON_COLUMNS
+from lead_intel.contract import CONSENT_COLUMNS, PERSON_COLUMNS, ValidLeads
 from lead_intel.errors import LeadIntelError, RejectedInput
-from lead_intel.intake import consent, duplicates, emails, identity, json_text, phones
+from lead_intel.intake import consent, duplicates, json_text
+from lead_intel.intake.judges import Part, judged_parts
+from lead_intel.intake.judging import BETWEEN_CODES, MAX_ATTRIBUTE_CHARS, Rules
+from lead_intel.intake.tables import BATCH_ROWS
 from lead_intel.policy import Policy
 
 MAX_ATTRIBUTES = 50
-MAX_ATTRIBUTE_CHARS = 500
-"""Further columns of a list are kept with each lead: the first 50, each value cut to 500 characters."""
-
-EMAIL_CODES = ("", "email_invalid")
+"""Further columns of a list are kept with each lead: the first 50, each value cut to MAX_ATTRIBUTE_CHARS."""
 
 CODES = {
     "phone_blank": "No phone.",
@@ -39,7 +44,8 @@ CODES = {
 """Codes of rows that were read but not accepted, in words (`tables.ROW_CODES` has those of the reader)."""
 
 _TEXT = pa.large_string()
-_FIRST_BREAK = "|"
+_LEAD_COLUMNS = list(ValidLeads.to_schema().columns)
+_OCCURRENCE_COLUMNS = ("lead_id", "phone", "email", "file_no", "line", "shared_phone", "attributes", "consent")
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -67,7 +73,7 @@ class Validated:
     @property
     def by_code(self) -> dict[str, int]:
         """Quarantined rows by their first code; sums to the quarantined rows."""
-        first = self.quarantined["codes"].str.split(_FIRST_BREAK, n=1).str[0]
+        first = self.quarantined["codes"].str.split(BETWEEN_CODES, n=1).str[0]
         return {str(code): int(count) for code, count in first.value_counts().items()}
 
 
@@ -75,8 +81,100 @@ class BalanceBroken(LeadIntelError):
     """Rows were lost or invented: a defect of ours."""
 
 
-def validate(raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier: str) -> Validated:
-    """Judge every row of `raw` (see `raw.raw_frame`).
+@dataclass(frozen=True)
+class Screened:
+    """A judged list on disk, piece by piece: tables as in `contract`, in the order of file and line.
+
+    `accepted` has a further column, `consent`: the lead's evidence of consent as JSON.
+    """
+
+    balance: Balance
+    by_code: dict[str, int]
+    _parts: tuple[Part, ...]
+    _repeats: _Repeats
+
+    def accepted(self) -> Iterator[pa.Table]:
+        """Leads, one row a lead."""
+        for leads, rows in self._located():
+            own, shared, _ = self._repeats.of(rows)
+            yield leads.append_column("shared_phone", pa.array(shared)).filter(pa.array(own)).select(
+                [*_LEAD_COLUMNS, "consent"]
+            )
+
+    def duplicates(self) -> Iterator[pa.Table]:
+        """Repeats, under the lead that they repeat."""
+        for leads, rows in self._located():
+            own, _, lead_ids = self._repeats.of(rows)
+            table = leads.select(["file_no", "line", "consent", "attributes"]).filter(pa.array(~own))
+            yield table.add_column(2, "lead_id", lead_ids)
+
+    def quarantined(self) -> Iterator[pa.Table]:
+        """Rows that were not accepted."""
+        return (part.quarantined() for part in self._parts)
+
+    def _located(self) -> Iterator[tuple[pa.Table, slice]]:
+        """Each part's rows without a code, and where they stand among all of them."""
+        start = 0
+        for part in self._parts:
+            leads = part.leads()
+            yield leads, slice(start, start + leads.num_rows)
+            start += leads.num_rows
+
+    def occurrences(self) -> Iterator[pa.Table]:
+        """Accepted and duplicate rows as `record.leads.save` takes them."""
+        for leads in self.accepted():
+            yield leads.select(_OCCURRENCE_COLUMNS).append_column("duplicate", pa.repeat(False, leads.num_rows))
+        for repeated in self.duplicates():
+            yield repeated.append_column("duplicate", pa.repeat(True, repeated.num_rows))
+
+
+@dataclass(frozen=True)
+class _Repeats:
+    """What the fold found, for the rows whose phone occurs more than once: the others are leads by themselves."""
+
+    rows: Ints
+    own: Mask
+    shared_phone: Mask
+    lead_ids: pa.Array
+
+    def of(self, rows: slice) -> tuple[Mask, Mask, pa.Array]:
+        """For a run of rows: is it a lead, does it share its phone, and the leads of those that are none."""
+        found = slice(*np.searchsorted(self.rows, [rows.start, rows.stop]))
+        places = self.rows[found] - rows.start
+        own, shared = np.ones(rows.stop - rows.start, bool), np.zeros(rows.stop - rows.start, bool)
+        own[places], shared[places] = self.own[found], self.shared_phone[found]
+        lead_ids = self.lead_ids.slice(found.start, found.stop - found.start)
+        return own, shared, lead_ids.filter(pa.array(~self.own[found]))
+
+
+def validate(
+    raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier: str, scratch_parent: Path | None = None
+) -> Validated:
+    """Judge every row of `raw` (see `raw.raw_frame`) and hold the result as frames; raises as `screened` does."""
+    table = pa.Table.from_pandas(raw, preserve_index=False)
+    pieces = (table.slice(start, BATCH_ROWS) for start in range(0, table.num_rows, BATCH_ROWS))
+    with screened(pieces, table.num_rows, verdict, policy, supplier, scratch_parent) as found:
+        accepted, quarantined, repeated = (
+            pa.concat_tables(tables).to_pandas()
+            for tables in (
+                (leads.drop_columns(["consent"]) for leads in found.accepted()),
+                found.quarantined(),
+                found.duplicates(),
+            )
+        )
+        return Validated(accepted, quarantined, repeated, found.balance)
+
+
+@contextmanager
+def screened(
+    pieces: Iterable[pa.Table],
+    rows: int,
+    verdict: ColumnVerdict,
+    policy: Policy,
+    supplier: str,
+    scratch_parent: Path | None = None,
+) -> Iterator[Screened]:
+    """Judge the `rows` rows of `pieces` (see `raw.raw_pieces`); the result rests on disk while the body runs.
 
     Raises:
         RejectedInput: the columns do not fit (the verdict's code), there are no rows (`no_rows`), or not one row fits
@@ -84,62 +182,72 @@ def validate(raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier
         BalanceBroken: the sums do not balance.
     """
     verdict.refuse_if_unacceptable()
-    table = pa.Table.from_pandas(raw, preserve_index=False)
-    _refuse_if_hopeless(table)
-    readable = pc.equal(table[BAD_CODE], "")
-    unread = table.filter(pc.invert(readable))
-    rows = table.filter(readable) if unread.num_rows else table
-    judged = _judge(rows, verdict.mapping, consent.vocabulary(policy, supplier))
-    places = np.flatnonzero(pc.equal(judged.codes, "").to_numpy(zero_copy_only=False))
-    keys = judged.email.keys.take(pa.array(places))
-    folded = duplicates.fold(judged.phone.digits[places], keys)
-    lead_ids = identity.lead_ids(judged.phone.digits[places], keys)
-    own = np.flatnonzero(~folded.repeats)
-    again = np.flatnonzero(folded.repeats)
-    accepted = _leads(rows, judged, verdict, places[own], lead_ids.take(pa.array(own)), folded.shared_phone[own])
-    repeated = _duplicates(rows, judged, verdict, places[again], lead_ids.take(pa.array(folded.lead[again])))
-    bad = pc.not_equal(judged.codes, "")
-    quarantined = _quarantined(rows.filter(bad), judged.codes.filter(bad), unread, verdict)
-    balance = Balance(table.num_rows, accepted.num_rows, quarantined.num_rows, repeated.num_rows)
-    _assert_balanced(balance)
-    return Validated(accepted.to_pandas(), quarantined.to_pandas(), repeated.to_pandas(), balance)
+    if not rows:
+        raise RejectedInput("no_rows", "The list has a header and no rows.", "Upload a list with rows.")
+    with tempfile.TemporaryDirectory(prefix="judging-", dir=scratch_parent) as scratch:
+        counted = _Counted(pieces)
+        parts = judged_parts(counted, rows, _rules(verdict, policy, supplier), Path(scratch))
+        by_code = _by_code(parts)
+        if sum(by_code[code] for code in ("row_ragged", "row_quoting")) == rows:
+            raise RejectedInput(
+                "rows_ragged",
+                "No row has as many cells as the header.",
+                "Check the delimiter and the quotation marks, and export the list again.",
+            )
+        repeats, leads = _folded(parts)
+        again = int((~repeats.own).sum())
+        balance = Balance(counted.rows, leads - again, sum(by_code.values()), again)
+        _assert_balanced(balance)
+        yield Screened(balance, dict(by_code.most_common()), tuple(parts), repeats)
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """Every readable row's own columns (trimmed), phone, e-mail and codes."""
+class _Counted:
+    """Pieces as they go by, and the number of their rows."""
 
-    ours: dict[str, pa.Array]
-    phone: phones.Phones
-    email: emails.Emails
-    codes: pa.Array
+    def __init__(self, pieces: Iterable[pa.Table]) -> None:
+        self._pieces = pieces
+        self.rows = 0
 
-
-def _judge(rows: pa.Table, mapping: Mapping[str, str], words: tuple[str, ...]) -> _Judged:
-    ours = _our_columns(rows, mapping)
-    phone = phones.normalised(ours["phone"])
-    email = emails.normalised(ours["email"])
-    codes = _codes(phone.codes, email.invalid, consent.judged(ours["consent_source"], words))
-    return _Judged(ours, phone, email, codes)
+    def __iter__(self) -> Iterator[pa.Table]:
+        for piece in self._pieces:
+            self.rows += piece.num_rows
+            yield piece
 
 
-def _leads(
-    rows: pa.Table, judged: _Judged, verdict: ColumnVerdict, places: Ints, lead_ids: pa.Array, shared_phone: Mask
-) -> pa.Table:
-    taken = pa.array(places)
-    return pa.table(
-        {
-            "lead_id": lead_ids,
-            "phone": judged.phone.digits[places],
-            "region": judged.phone.regions.take(taken),
-            "email": judged.email.addresses.take(taken),
-            **{name: judged.ours[name].take(taken) for name in (*PERSON_COLUMNS, *CONSENT_COLUMNS)},
-            "attributes": _attributes(rows, taken, verdict.attributes),
-            "file_no": rows["file_no"].take(taken),
-            "line": rows["line"].take(taken),
-            "shared_phone": shared_phone,
-            "email_flags": judged.email.flags.take(taken),
-        }
+def _folded(parts: list[Part]) -> tuple[_Repeats, int]:
+    """Fold the rows that share their phone with another; only their e-mails are ever in memory together."""
+    columns = [np.array(part.leads()["phone"]) for part in parts]
+    phones = np.concatenate(columns)
+    repeated = pd.Series(phones).duplicated(keep=False).to_numpy()
+    edges = np.cumsum([len(column) for column in columns])[:-1]
+    some = [
+        part.leads().select(["email", "lead_id"]).filter(pa.array(mask))
+        for part, mask in zip(parts, np.split(repeated, edges), strict=True)
+    ]
+    people = pa.concat_tables(some).combine_chunks()
+    rows = np.flatnonzero(repeated)
+    folded = duplicates.fold(phones[rows], pc.utf8_lower(_whole(people["email"])))
+    lead_ids = _whole(people["lead_id"]).take(pa.array(folded.lead))
+    return _Repeats(rows, ~folded.repeats, folded.shared_phone, lead_ids), len(phones)
+
+
+def _by_code(parts: list[Part]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for part in parts:
+        first = pc.replace_substring_regex(part.quarantined()["codes"], r"\|.*", "")
+        found.update({count["values"]: count["counts"] for count in pc.value_counts(first).to_pylist()})
+    return found
+
+
+def _rules(verdict: ColumnVerdict, policy: Policy, supplier: str) -> Rules:
+    return Rules(
+        mapping=verdict.mapping,
+        attributes=_labelled(verdict.attributes[:MAX_ATTRIBUTES]),
+        original=_labelled((BAD_TEXT, *verdict.mapping, *verdict.attributes)),
+        person=PERSON_COLUMNS,
+        consent=CONSENT_COLUMNS,
+        words=consent.vocabulary(policy, supplier),
+        bad_code=BAD_CODE,
     )
 
 
@@ -157,47 +265,8 @@ def occurrences(validated: Validated) -> pd.DataFrame:
     return frame
 
 
-def _refuse_if_hopeless(table: pa.Table) -> None:
-    if not table.num_rows:
-        raise RejectedInput("no_rows", "The list has a header and no rows.", "Upload a list with rows.")
-    if pc.all(pc.is_in(table[BAD_CODE], pa.array(["row_ragged", "row_quoting"], _TEXT))).as_py():
-        raise RejectedInput(
-            "rows_ragged",
-            "No row has as many cells as the header.",
-            "Check the delimiter and the quotation marks, and export the list again.",
-        )
-
-
-def _our_columns(rows: pa.Table, mapping: Mapping[str, str]) -> dict[str, pa.Array]:
-    """Every column of ours, trimmed; blank where the list has none."""
-    found = {ours: pc.utf8_trim_whitespace(_whole(rows[name])) for name, ours in mapping.items()}
-    blank = pa.repeat(pa.scalar("", _TEXT), rows.num_rows)
-    return {name: found.get(name, blank) for name in ("phone", "email", *CONSENT_COLUMNS, *PERSON_COLUMNS)}
-
-
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks().cast(_TEXT)
-
-
-def _codes(phone: np.ndarray[Any, Any], email_invalid: Mask, consented: np.ndarray[Any, Any]) -> pa.Array:
-    """`|`-joined codes of each row; every combination is written once."""
-    sizes = (len(phones.CODES), len(EMAIL_CODES), len(consent.CODES))
-    names = [
-        _FIRST_BREAK.join(code for code in (a, b, c) if code)
-        for a in phones.CODES
-        for b in EMAIL_CODES
-        for c in consent.CODES
-    ]
-    place = np.ravel_multi_index((phone, email_invalid.astype(np.int8), consented), sizes)
-    return pa.array(names, _TEXT).take(pa.array(place))
-
-
-def _attributes(rows: pa.Table, taken: pa.Array, names: tuple[str, ...]) -> pa.Array:
-    columns = {
-        label: pc.utf8_slice_codeunits(_whole(rows[name].take(taken)), 0, MAX_ATTRIBUTE_CHARS)
-        for name, label in _labelled(names[:MAX_ATTRIBUTES]).items()
-    }
-    return json_text.objects(columns, len(taken))
 
 
 def _labelled(names: tuple[str, ...]) -> dict[str, str]:
@@ -208,34 +277,6 @@ def _labelled(names: tuple[str, ...]) -> dict[str, str]:
         number = sum(1 for label in labels.values() if label == header or label.startswith(f"{header} ("))
         labels[name] = f"{header} ({number + 1})" if number else header
     return labels
-
-
-def _duplicates(rows: pa.Table, judged: _Judged, verdict: ColumnVerdict, places: Ints, lead_ids: pa.Array) -> pa.Table:
-    taken = pa.array(places)
-    evidence = {name: judged.ours[name].take(taken) for name in CONSENT_COLUMNS}
-    return pa.table(
-        {
-            "file_no": rows["file_no"].take(taken),
-            "line": rows["line"].take(taken),
-            "lead_id": lead_ids,
-            "consent": json_text.objects(evidence, len(taken)),
-            "attributes": _attributes(rows, taken, verdict.attributes),
-        }
-    )
-
-
-def _quarantined(rows: pa.Table, codes: pa.Array, unread: pa.Table, verdict: ColumnVerdict) -> pa.Table:
-    """Rows that were judged bad and rows that could not be read, in the order of file and line."""
-    labels = _labelled((BAD_TEXT, *verdict.mapping, *verdict.attributes))
-
-    def original(table: pa.Table) -> pa.Array:
-        return json_text.objects({label: table[name] for name, label in labels.items()}, table.num_rows)
-
-    parts = [
-        pa.table({"file_no": part["file_no"], "line": part["line"], "codes": its_codes, "original": original(part)})
-        for part, its_codes in ((rows, codes), (unread, unread[BAD_CODE]))
-    ]
-    return pa.concat_tables(parts).sort_by([("file_no", "ascending"), ("line", "ascending")])
 
 
 def _assert_balanced(balance: Balance) -> None:
