@@ -3,7 +3,7 @@
     python benchmarks/corpus.py FOLDER CENSUS.tsv RESULTS.tsv
 
 CENSUS.tsv has the columns path (relative to FOLDER), verdict (`agree-NofM`, `disagree`, `all-refuse`, ...) and detail
-(JSON: reader -> {rows, cols} of text, {first, sheets} of a workbook, or {err}). Each file gets a process of its own,
+(JSON: reader -> {rows, cols, sha} of text, {first, sheets} of a workbook, or {err}). Each file gets a process of its own,
 forked after the imports, with wall clock and the largest resident memory of it and of its reading child taken. A file
 that was read is read again here by the standard library or openpyxl (install it for workbooks) and compared cell by
 cell. RESULTS.tsv has one line a file; the summary goes to stdout.
@@ -120,15 +120,14 @@ def _bare(rows: Rows) -> Rows:
 
 
 def _same_shape(ours: Rows, detail: dict[str, Any]) -> str:
-    shapes = Counter((seen["rows"], seen["cols"]) for seen in detail.values() if "rows" in seen)
-    if not shapes:
-        return ""
-    (rows, cols), votes = shapes.most_common(1)[0]
+    groups = Counter((seen["sha"], seen["rows"], seen["cols"]) for seen in detail.values() if "rows" in seen)
+    votes = max(groups.values(), default=0)
+    agreed = {(rows, cols) for (_, rows, cols), count in groups.items() if count == votes}
     bare = _bare(ours)
     width = max(map(len, ours), default=0)
     mine = {(count, wide) for count in (len(ours), len(bare)) for wide in (width, max(map(len, bare), default=0))}
-    if votes > 1 and (rows, cols) not in mine:
-        return f"shape: {len(bare)} x {width}, {votes} readers {rows} x {cols}"
+    if votes > 1 and not mine & agreed:
+        return f"shape: {len(bare)} x {width}, {votes} readers {sorted(agreed)}"
     return ""
 
 

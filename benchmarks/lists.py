@@ -49,7 +49,16 @@ FIRST = ("Mary", "José", "John", "Patricia", "Robert", "Jennifer", "Michael", "
 LAST = ("Smith", "Johnson", "Williams", "Brown", "Jones", "García", "Miller", "Davis", "O'Neil", "Nguyễn", "Lee", "Ng")
 CITIES = ("Springfield", "Portland, OR", "Austin", "San José", "New York", "Dallas", "St. Louis", "Miami", "Boise")
 STATES = ("NY", "CA", "TX", "FL", "OR", "MO", "ID", "IL", "WA", "GA")
-DOMAINS = ("gmail.com", "yahoo.com", "hotmail.com", "aol.com", "outlook.com", "icloud.com", "comcast.net", "example.org")
+DOMAINS = (
+    "gmail.com",
+    "yahoo.com",
+    "hotmail.com",
+    "aol.com",
+    "outlook.com",
+    "icloud.com",
+    "comcast.net",
+    "example.org",
+)
 INTERNATIONAL = ("müller.de", "bücher.example.com", "例え.jp", "España.es", "почта.рф")
 BAD_EMAILS = ("none@none", "x@gmail", "a b@gmail.com", "@gmail.com", "joe@", "joe@@gmail.com", "joe.gmail.com", "n/a")
 SOURCES = ("web_form", "phone_ivr", "event_2026", "jornaya", "partner:acme", "trustedform")

@@ -4,6 +4,7 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 
 import dagster as dg
@@ -72,7 +73,9 @@ def validated(
     """Judge every row, store leads and quarantine in one transaction, and prove the balance."""
     with stage_of(context, surroundings, _STAGE, State.SCREENING) as at_work:
         verdict = _verdict(at_work, raw_upload)
-        result = validate(raw_upload, verdict, at_work.policy, at_work.ingestion.supplier)
+        ingestion = at_work.ingestion
+        received = ingestion.created_at.astimezone(UTC).date()
+        result = validate(raw_upload, verdict, at_work.policy, ingestion.supplier, received=received)
         accepted = checked(result.accepted, ValidLeads)
         quarantined = checked(result.quarantined, QuarantinedRows)
         checked(result.duplicates, DuplicateRows)

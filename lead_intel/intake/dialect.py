@@ -123,10 +123,12 @@ def _record_on(sample: Sample, delimiter: str, line: int) -> int | None:
 def _header_place(sample: Sample, delimiter: str, records: list[list[str]], first: int, header_row: int | None) -> int:
     """The header's place among the records; one before `first` when a person says that there is none."""
     if header_row == 0:
+        if not any(map(_has_text, records[first:])):
+            raise _no_header(sample)
         return first - 1
     if header_row is not None:
         place = _record_on(sample, delimiter, header_row)
-        if place is None or place >= len(records):
+        if place is None or place >= len(records) or not _has_text(records[place]):
             raise header_row_missing(header_row)
         return place
     place = next((n for n, record in enumerate(records) if n >= first and _has_text(record)), None)
@@ -139,7 +141,7 @@ def header_row_missing(header_row: int) -> RejectedInput:
     """The refusal of a header row that is not in the file."""
     return RejectedInput(
         "header_row_missing",
-        f"No row begins on line {header_row:,} near the beginning of the file.",
+        f"No row with text begins on line {header_row:,}, or that is far from the beginning of the file.",
         "Count the lines of the file from 1, blank ones and titles included.",
     )
 

@@ -83,6 +83,8 @@ def _has_multibyte(path: Path) -> bool:
 
 def _wide_without_bom(head: bytes) -> str | None:
     """UTF-16 without a BOM: every second byte of Western text is NUL."""
+    if len(head) % 2:
+        return None
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = len(head) / 2
     if odd > half * _WIDE_SHARE and even < odd / 4:

@@ -139,6 +139,5 @@ def _child(scratch: Path, rules: Rules) -> Iterator[subprocess.Popen[str]]:
         raise _failed(child) from None
     finally:
         child.kill()
-        with child:
-            with suppress(BrokenPipeError):
-                child.stdin.close()
+        with child, suppress(BrokenPipeError):
+            child.stdin.close()

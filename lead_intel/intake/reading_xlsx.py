@@ -125,7 +125,7 @@ def _read_sheet(
     if not len(rows):
         return None
     header = int(rows[0]) if header_row is None else header_row - 1
-    if header >= batch.num_rows:
+    if header >= 0 and header not in rows:
         raise header_row_missing(header + 1)
     below = rows[rows > header]
     names = [f"c{index}" for index in range(len(columns))]
