@@ -67,7 +67,7 @@ class ValidLeads(pa.DataFrameModel):
     file_no: Series[int] = pa.Field(ge=1)
     line: Series[int] = pa.Field(ge=1)
     shared_phone: Series[bool]
-    email_flags: Series[str] = pa.Field(description="`|`-joined: role, disposable")
+    email_flags: Series[str] = pa.Field(description="`|`-joined: role, disposable, typo")
 
     class Config:
         strict = True

@@ -34,12 +34,16 @@ class ConsentSource(_Strict):
 
     source: str
     channel: str = Field(description="how consent was given: web, phone, paper, event, partner, certificate")
+    valid_from: date | None = Field(default=None, description="consent given on this day (UTC) or later")
+    valid_until: date | None = Field(default=None, description="consent given on this day (UTC) or earlier")
 
 
 class SupplierConsent(_Strict):
     """What differs for one supplier."""
 
-    sources: tuple[ConsentSource, ...] = ()
+    sources: tuple[ConsentSource, ...] = Field(
+        default=(), description="words of this supplier; one that everybody may write means here what stands here"
+    )
     column_aliases: dict[str, str] = Field(default_factory=dict, description="header -> our column")
 
 

@@ -35,7 +35,7 @@ from lead_intel.errors import (
 )
 from lead_intel.failures import ELSEWHERE
 from lead_intel.policy import Policy
-from lead_intel.record import bucket, dnc, ingestions, plans, turns, upload_files
+from lead_intel.record import bucket, dnc, ingestions, layouts, plans, turns, upload_files
 from lead_intel.record.frames import has_frame
 from lead_intel.settings import Settings
 from lead_intel.stage import STALE_SECONDS, has_ended
@@ -78,11 +78,11 @@ class Received:
     created: bool
 
 
-def receive(desk: Desk, file: Path, supplier: str, profile: str | None) -> Received:
+def receive(desk: Desk, file: Path, supplier: str, profile: str | None, said: layouts.Said | None = None) -> Received:
     """Put `file` into the bucket and make an upload of it; the same bytes again are the same upload.
 
     Raises:
-        UsageError: the file cannot be read, or the supplier's name is impossible.
+        UsageError: the file cannot be read, or the supplier's name is impossible, or its columns are settled.
         RejectedInput: the bucket refuses it.
     """
     if not bucket.SUPPLIER.fullmatch(supplier):
@@ -96,14 +96,38 @@ def receive(desk: Desk, file: Path, supplier: str, profile: str | None) -> Recei
     if same is not None:
         if profile is not None and profile != same.profile:
             ingestions.set_profile(desk.connection, same.upload, profile)
+        if said is not None:
+            say_columns(desk, same.upload, said)
         _bring_back(desk, same, file)
         return Received(same.upload, created=False)
     stored = bucket.put_list(desk.settings, file, supplier, digest)
     accepted = upload_files.accept(desk.connection, stored, supplier, profile or "strict")
     if profile is not None:
         ingestions.set_profile(desk.connection, accepted.upload, profile)
+    if said is not None:
+        say_columns(desk, accepted.upload, said)
     register_partition(desk.instance, accepted.upload)
     return Received(accepted.upload, accepted.created)
+
+
+def say_columns(desk: Desk, upload: str, said: layouts.Said) -> None:
+    """Store what a person says of the list's columns, beside what was said before; the next screening uses it.
+
+    Raises:
+        UsageError: a plan was made with the columns as they are.
+    """
+    before = layouts.said_of(desk.connection, upload)
+    header_row = before.header_row if said.header_row is None else said.header_row
+    together = layouts.Said({**before.columns, **said.columns}, header_row)
+    if together == before:
+        return
+    if plans.newest_or_none(desk.connection, upload) is not None:
+        raise UsageError(
+            "columns_settled",
+            f"The columns of {upload} are settled: a plan was made with them.",
+            "Save the list under other bytes, for example with a changed header, and upload that.",
+        )
+    layouts.say(desk.connection, upload, together, getpass.getuser())
 
 
 def _bring_back(desk: Desk, known: ingestions.Ingestion, file: Path) -> None:
@@ -253,12 +277,13 @@ def run(
     percent: Decimal | None,
     *,
     activated_by: str | None,
+    said: layouts.Said | None = None,
 ) -> str:
     """Everything in one go: receive, screen, sample, plan and, when `activated_by` is given, activate.
 
     Returns the upload. What an earlier run did is not done again.
     """
-    received = receive(desk, file, supplier, profile)
+    received = receive(desk, file, supplier, profile, said)
     upload = received.upload
     before = ingestions.find(desk.connection, upload)
     if not received.created:
@@ -297,6 +322,8 @@ def _needs_screening(desk: Desk, row: ingestions.Ingestion) -> bool:
     if row.state in (State.RECEIVED, State.REJECTED, State.SCREENING):
         return True
     if row.state in (State.PAUSED, State.STOPPED, State.FAILED) and row.stage in _SCREENING_STAGES:
+        return True
+    if layouts.is_unused(desk.connection, row.upload):
         return True
     return row.profile_screened != row.profile or dnc.has_stale_send(desk.connection, row.upload)
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lead_intel.cli.answers import answering, print_json, stdout
 from lead_intel.cli.house import desk, record
+from lead_intel.cli.mapping import HeaderRow, Mapped, columns_said, said_of
 from lead_intel.cli.work import DEFAULT_SUPPLIER, ChosenProfile, Json, Supplier, Upload, show_account
 from lead_intel.errors import RejectedInput
 from lead_intel.terminal import say
@@ -24,6 +25,9 @@ def add_commands(app: typer.Typer) -> None:
 def check(
     file: Annotated[Path, typer.Argument(help="A CSV or XLSX list.", metavar="FILE")],
     table: Annotated[Path | None, typer.Option(help="Write the table as read to this CSV file, all as text.")] = None,
+    supplier: Annotated[str, typer.Option(help="Whose words and column names of policy hold.")] = DEFAULT_SUPPLIER,
+    mapped: Mapped = None,
+    header_row: HeaderRow = None,
     as_json: Json = False,
 ) -> None:
     """The verdict on a file, without database or network."""
@@ -32,7 +36,9 @@ def check(
     from lead_intel.policy import load_policy
 
     with answering(as_json=as_json):
-        report = check_file(file, load_policy(settings_module.policy_folder()), table)
+        said = said_of(mapped)
+        policy = load_policy(settings_module.policy_folder())
+        report = check_file(file, policy, table, supplier, said=said, header_row=header_row)
         if as_json:
             print_json(report.as_json())
         else:
@@ -53,6 +59,8 @@ def upload(
     file: Annotated[Path, typer.Argument(help="A CSV or XLSX list.", metavar="FILE")],
     supplier: Supplier = DEFAULT_SUPPLIER,
     profile: ChosenProfile = None,
+    mapped: Mapped = None,
+    header_row: HeaderRow = None,
     as_json: Json = False,
 ) -> None:
     """Accept a list: put it into the bucket and screen it."""
@@ -61,7 +69,7 @@ def upload(
     from lead_intel.terminal import live_progress
 
     with desk(as_json=as_json) as at:
-        received = journey.receive(at, file, supplier, profile)
+        received = journey.receive(at, file, supplier, profile, columns_said(mapped, header_row))
         if not received.created:
             say(f"These bytes are known: upload {received.upload}.")
         with (

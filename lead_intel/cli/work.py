@@ -1,4 +1,4 @@
-"""Commands that move one upload: run, sample, plan, approve, activate, stop, resume."""
+"""Commands that move one upload: run, map, sample, plan, approve, activate, stop, resume."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 
 from lead_intel.cli.answers import answering, print_json, stdout
 from lead_intel.cli.house import desk, record
+from lead_intel.cli.mapping import HeaderRow, Mapped, columns_said
 from lead_intel.errors import SetupError, UsageError
 from lead_intel.settings import policy_folder
 from lead_intel.terminal import live_progress, say, summary
@@ -43,6 +44,7 @@ DEFAULT_SUPPLIER = "default"
 
 def add_commands(app: typer.Typer) -> None:
     """Register this module's commands."""
+    app.command("map")(map_columns)
     for command in (run, sample, plan, approve, activate, stop, resume):
         app.command()(command)
 
@@ -55,6 +57,8 @@ def run(
         float | None, typer.Option(min=0, max=100, help="Percent of the sendable leads to enrich.")
     ] = None,
     activate: Annotated[bool, typer.Option("--activate", help="Approve the plan and push it.")] = False,
+    mapped: Mapped = None,
+    header_row: HeaderRow = None,
     as_json: Json = False,
 ) -> None:
     """Everything in one go: upload, screen, enrich the sample, plan, and with --activate push to Segment."""
@@ -75,9 +79,29 @@ def run(
             percent = None if sample is None else Decimal(str(sample))
             by = getpass.getuser() if activate else None
             with live_progress(at.settings, key):
-                upload = journey.run(at, file, supplier, profile, percent, activated_by=by)
+                upload = journey.run(
+                    at, file, supplier, profile, percent, activated_by=by, said=columns_said(mapped, header_row)
+                )
         _answer(at.connection, upload, as_json=as_json)
         _fail_if_messages_failed(at.connection, upload)
+
+
+def map_columns(
+    upload: Upload,
+    mapped: Mapped = None,
+    header_row: HeaderRow = None,
+    as_json: Json = False,
+) -> None:
+    """Say which column of a list is which, and screen it again; lists of the same layout follow from then on."""
+    from lead_intel.automation import journey
+
+    with answering(as_json=as_json):
+        said = columns_said(mapped, header_row)
+        if said is None:
+            raise UsageError("map_option", "Nothing is said of the columns.", 'For example: --map phone="Cell Number".')
+    with _moving(upload, as_json=as_json) as at, journey.turn_of(at, upload):
+        journey.say_columns(at, upload, said)
+        journey.screen_if_needed(at, upload)
 
 
 def sample(

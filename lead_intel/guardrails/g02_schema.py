@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lead_intel.columns import ColumnVerdict, header_fingerprint, judge
+from lead_intel.columns import ColumnVerdict
 from lead_intel.guardrails.inputs import Inputs
 from lead_intel.guardrails.result import Finding, Guardrail, failed, not_applicable, passed
-from lead_intel.record.leads import remembered_mapping
+from lead_intel.record import layouts
 from lead_intel.uploads import State
 
 CODE = "code"
@@ -20,10 +20,10 @@ def examine(inputs: Inputs) -> Finding:
         if inputs.ingestion.state == State.RECEIVED:
             return not_applicable("The list has not been read yet.")
         return failed("The columns of the list cannot be looked at.", "Resume the upload; its list is read again.")
-    supplier = inputs.ingestion.supplier
+    upload, supplier = inputs.ingestion.upload, inputs.ingestion.supplier
     with inputs.database() as connection:
-        remembered = remembered_mapping(connection, supplier, header_fingerprint(inputs.headers))
-    return _sentence(judge(inputs.headers, inputs.policy, supplier, remembered))
+        verdict = layouts.verdict_on(connection, inputs.policy, upload, supplier, inputs.headers)
+    return _sentence(verdict)
 
 
 def _sentence(verdict: ColumnVerdict) -> Finding:

@@ -4,20 +4,22 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from lead_intel.columns import ColumnVerdict, header_fingerprint, header_key, judge
+from lead_intel.columns import ColumnVerdict
 from lead_intel.contract import DuplicateRows, QuarantinedRows, RawUpload, ValidLeads, checked
 from lead_intel.intake.check import lead_list_headers
 from lead_intel.intake.raw import raw_frame
 from lead_intel.intake.reading import Reading, read_list
 from lead_intel.intake.tables import ROW_CODES
 from lead_intel.intake.validation import CODES, Validated, occurrences, validate
+from lead_intel.layouts import LayoutChange
 from lead_intel.partition import UPLOADS
-from lead_intel.record import ingestions, leads, upload_files
+from lead_intel.record import ingestions, layouts, leads, upload_files
 from lead_intel.record.bucket import fetch_object
 from lead_intel.record.frames import fetched_lists, remove_abandoned
 from lead_intel.stage import StageAtWork, stage_of
@@ -42,8 +44,11 @@ def raw_upload(context: dg.AssetExecutionContext, surroundings: Surroundings) ->
         frame = checked(raw_frame(readings), RawUpload)
         verdict = _verdict(at_work, frame)
         ingestions.set_mapping(at_work.connection, at_work.upload, verdict.mapping)
+        change = layouts.note(
+            at_work.connection, at_work.upload, at_work.ingestion.supplier, _columns_of(frame), verdict
+        )
         at_work.progress(len(frame), len(frame))
-        return dg.Output(frame, metadata=_reading_metadata(readings, frame, verdict))
+        return dg.Output(frame, metadata=_reading_metadata(readings, frame, verdict, change))
 
 
 @dg.multi_asset(
@@ -68,7 +73,9 @@ def validated(
     """Judge every row, store leads and quarantine in one transaction, and prove the balance."""
     with stage_of(context, surroundings, _STAGE, State.SCREENING) as at_work:
         verdict = _verdict(at_work, raw_upload)
-        result = validate(raw_upload, verdict, at_work.policy, at_work.ingestion.supplier)
+        ingestion = at_work.ingestion
+        received = ingestion.created_at.astimezone(UTC).date()
+        result = validate(raw_upload, verdict, at_work.policy, ingestion.supplier, received=received)
         accepted = checked(result.accepted, ValidLeads)
         quarantined = checked(result.quarantined, QuarantinedRows)
         checked(result.duplicates, DuplicateRows)
@@ -83,14 +90,17 @@ def _read_files(at_work: StageAtWork) -> Iterator[tuple[int, Reading]]:
     home = at_work.settings.lead_intel_home
     remove_abandoned(home)
     folder = fetched_lists(home) / at_work.upload
-    prefers = lead_list_headers(at_work.policy, at_work.ingestion.supplier)
+    said = layouts.said_of(at_work.connection, at_work.upload)
+    prefers = lead_list_headers(at_work.policy, at_work.ingestion.supplier, said.columns)
     for file in upload_files.files_of(at_work.connection, at_work.upload):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         try:
             fetch_object(at_work.settings, file, folder / "list")
             at_work.stop_if_asked()
-            reading = read_list(folder / "list", prefers, folder)
+            # What a person said of the header holds for the list, not for corrections and batches that follow it.
+            header_row = said.header_row if file.kind == "list" else None
+            reading = read_list(folder / "list", prefers, folder, header_row)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         upload_files.set_file_reading(at_work.connection, at_work.upload, file.file_no, reading.how)
@@ -98,18 +108,19 @@ def _read_files(at_work: StageAtWork) -> Iterator[tuple[int, Reading]]:
 
 
 def _verdict(at_work: StageAtWork, frame: pd.DataFrame) -> ColumnVerdict:
-    supplier, headers = at_work.ingestion.supplier, [str(name) for name in frame.columns]
-    remembered = leads.remembered_mapping(at_work.connection, supplier, header_fingerprint(headers))
-    return judge(headers, at_work.policy, supplier, remembered)
+    supplier, headers = at_work.ingestion.supplier, _columns_of(frame)
+    return layouts.verdict_on(at_work.connection, at_work.policy, at_work.upload, supplier, headers)
+
+
+def _columns_of(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame.columns]
 
 
 def _store(at_work: StageAtWork, frame: pd.DataFrame, verdict: ColumnVerdict, result: Validated) -> int:
     connection, upload, balance = at_work.connection, at_work.upload, result.balance
-    mapping = {header_key(name): ours for name, ours in verdict.mapping.items()}
-    fingerprint = header_fingerprint([str(name) for name in frame.columns])
     with connection.transaction():
         known = leads.save(connection, upload, occurrences(result), result.quarantined)
-        leads.remember_mapping(connection, at_work.ingestion.supplier, fingerprint, mapping)
+        layouts.keep(connection, upload, at_work.ingestion.supplier, _columns_of(frame), verdict)
         ingestions.set_row_balance(
             connection,
             upload,
@@ -122,7 +133,7 @@ def _store(at_work: StageAtWork, frame: pd.DataFrame, verdict: ColumnVerdict, re
 
 
 def _reading_metadata(
-    readings: list[tuple[int, Reading]], frame: pd.DataFrame, verdict: ColumnVerdict
+    readings: list[tuple[int, Reading]], frame: pd.DataFrame, verdict: ColumnVerdict, change: LayoutChange | None
 ) -> dict[str, Any]:
     rows = [
         f"| {number} | {read.format} | {read.encoding or '-'} | {_shown(read.delimiter)} | {len(read.headers)} "
@@ -136,6 +147,7 @@ def _reading_metadata(
         "columns found": ", ".join(verdict.mapping.values()) or "-",
         "columns kept as attributes": len(verdict.attributes),
         "columns": verdict.message or "fit",
+        "layout_changed": "no" if change is None else change.in_words,
     }
 
 

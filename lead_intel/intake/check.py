@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lead_intel.columns import frame_columns, judge
+from lead_intel.columns import ColumnVerdict, frame_columns, header_fingerprint, header_of, judge
 from lead_intel.errors import RejectedInput, UsageError
 from lead_intel.intake.raw import raw_frame
 from lead_intel.intake.reading import Prefers, Reading, read_list
@@ -19,9 +20,11 @@ NO_SUPPLIER = ""
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` says; the JSON of interface.md, `blank_rows` and `remedy` beside it.
+    """What `check` says; the JSON of interface.md, and beside it `remedy`, `blank_rows` and the answer on columns.
 
     `rows` counts rows with any text below the header; `quarantine` counts each row once, under its first code.
+    `mapping`: our column -> the list's header. `suggestions`: our missing column -> headers that may be meant.
+    `layout`: the fingerprint of the headers in their order.
     """
 
     read: Literal["ok", "refused"]
@@ -37,14 +40,27 @@ class CheckReport:
     rows: int | None = None
     blank_rows: int | None = None
     quarantine: dict[str, int] = field(default_factory=dict)
+    mapping: dict[str, str] = field(default_factory=dict)
+    suggestions: dict[str, list[str]] = field(default_factory=dict)
+    layout: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object of `check --json`."""
         return asdict(self)
 
 
-def check_file(path: Path, policy: Policy, table: Path | None = None, supplier: str = NO_SUPPLIER) -> CheckReport:
+def check_file(
+    path: Path,
+    policy: Policy,
+    table: Path | None = None,
+    supplier: str = NO_SUPPLIER,
+    *,
+    said: Mapping[str, str] | None = None,
+    header_row: int | None = None,
+) -> CheckReport:
     """Read and judge the list in `path`; `table` receives it as read, all text, before any rule.
+
+    `said` and `header_row` are what a person says of its columns (see `columns.judge`, `reading.read_list`).
 
     Raises:
         UsageError: there is no such file.
@@ -52,29 +68,39 @@ def check_file(path: Path, policy: Policy, table: Path | None = None, supplier: 
     if not path.is_file():
         raise UsageError("file_missing", f"There is no file {path}.", "Check the path.")
     try:
-        reading = read_list(path, lead_list_headers(policy, supplier))
+        reading = read_list(path, lead_list_headers(policy, supplier, said), header_row=header_row)
     except RejectedInput as error:
         return CheckReport("refused", "rejected", error.code, error.message, error.remedy)
     if table is not None:
         write_as_read(reading, table)
-    return _judged(reading, policy, supplier)
+    return _judged(reading, policy, supplier, said)
 
 
-def lead_list_headers(policy: Policy, supplier: str) -> Prefers:
+def lead_list_headers(policy: Policy, supplier: str, said: Mapping[str, str] | None = None) -> Prefers:
     """Whether a sheet's headers are those of a lead list: every required column is there."""
-    return lambda headers: not judge(frame_columns(headers), policy, supplier).missing
+    return lambda headers: not judge(frame_columns(headers), policy, supplier, said=said).missing
 
 
-def _judged(reading: Reading, policy: Policy, supplier: str) -> CheckReport:
+def _judged(reading: Reading, policy: Policy, supplier: str, said: Mapping[str, str] | None) -> CheckReport:
     frame = raw_frame([(1, reading)])
+    verdict = judge(list(frame.columns), policy, supplier, said=said)
     facts: dict[str, Any] = {
         **reading.how,
         "columns": list(reading.headers),
         "rows": len(frame),
         "blank_rows": reading.blank_rows,
+        **_about_columns(list(frame.columns), verdict),
     }
     try:
-        validated = validate(frame, judge(list(frame.columns), policy, supplier), policy, supplier)
+        validated = validate(frame, verdict, policy, supplier)
     except RejectedInput as error:
         return CheckReport("ok", "rejected", error.code, error.message, error.remedy, **facts)
     return CheckReport("ok", "accepted", **facts, quarantine=validated.by_code)
+
+
+def _about_columns(columns: list[str], verdict: ColumnVerdict) -> dict[str, Any]:
+    return {
+        "mapping": {ours: header_of(name) for name, ours in verdict.mapping.items()},
+        "suggestions": {ours: list(headers) for ours, headers in verdict.suggestions.items()},
+        "layout": header_fingerprint(columns),
+    }

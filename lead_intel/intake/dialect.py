@@ -26,7 +26,10 @@ _HEADER_WEIGHT = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`delimiter` is None for a list of one column; `header_record` counts records from 1, blank lines included."""
+    """`delimiter` is None for a list of one column; `header_record` counts records from 1, blank lines included.
+
+    The list's rows stand below that record. A list without a header has 0, or 1 where a `sep=` line precedes its rows.
+    """
 
     delimiter: str | None
     headers: tuple[str, ...]
@@ -46,11 +49,17 @@ class Sample:
     whole: bool
 
 
-def dialect_of(content: bytes, *, whole: bool) -> Dialect:
+def dialect_of(content: bytes, *, whole: bool, header_row: int | None = None) -> Dialect:
     """The dialect of the file that begins with `content` (UTF-8); `whole` when that is all of it.
 
+    Args:
+        content: UTF-8.
+        whole: whether that is all of the file.
+        header_row: the line on which a person says that the header stands, 0 for a list without one; else the first
+            record with text is the header.
+
     Raises:
-        RejectedInput: `file_empty`, `header_too_long`, `too_many_columns`, `format_unknown`.
+        RejectedInput: `file_empty`, `header_too_long`, `header_row_missing`, `too_many_columns`, `format_unknown`.
     """
     sample = Sample(content.decode("utf-8", "replace").replace("\x00", ""), whole)
     _refuse_binary(sample.text)
@@ -58,11 +67,12 @@ def dialect_of(content: bytes, *, whole: bool) -> Dialect:
     announced = _SEP_LINE.fullmatch(first)
     if announced and announced[1] in DELIMITERS:
         records = _records(sample, announced[1])
-        return _dialect(sample, announced[1], records, first=1)
-    best = max(DELIMITERS, key=lambda delimiter: _fitness(_records(sample, delimiter)))
+        return _dialect(announced[1], records, _header_place(sample, announced[1], records, 1, header_row))
+    best = max(DELIMITERS, key=lambda delimiter: _fitness(_table(sample, delimiter, header_row)))
     records = _records(sample, best)
-    one_column = _fitness(records) == (0.0, 0)
-    return _dialect(sample, None if one_column else best, records, first=0)
+    one_column = _fitness(_table(sample, best, header_row)) == (0.0, 0)
+    place = _header_place(sample, best, records, 0, header_row)
+    return _dialect(None if one_column else best, records, place)
 
 
 def _refuse_binary(text: str) -> None:
@@ -90,6 +100,57 @@ def _records(sample: Sample, delimiter: str) -> list[list[str]]:
     return records if sample.whole else records[:-1]
 
 
+def _table(sample: Sample, delimiter: str, header_row: int | None) -> list[list[str]]:
+    """The first records of the table: titles above a header that a person named say nothing of its delimiter."""
+    records = _records(sample, delimiter)
+    return records[_record_on(sample, delimiter, header_row) or 0 :] if header_row else records
+
+
+def _record_on(sample: Sample, delimiter: str, line: int) -> int | None:
+    """The place of the record that begins on `line` (from 1)."""
+    reader = csv.reader(io.StringIO(sample.text, newline=""), delimiter=delimiter)
+    begins = 1
+    try:
+        for place, _ in enumerate(reader):
+            if begins >= line:
+                return place if begins == line else None
+            begins = reader.line_num + 1
+    except csv.Error:
+        return None
+    return None
+
+
+def _header_place(sample: Sample, delimiter: str, records: list[list[str]], first: int, header_row: int | None) -> int:
+    """The header's place among the records; one before `first` when a person says that there is none."""
+    if header_row == 0:
+        if not any(map(_has_text, records[first:])):
+            raise _no_header(sample)
+        return first - 1
+    if header_row is not None:
+        place = _record_on(sample, delimiter, header_row)
+        if place is None or place >= len(records) or not _has_text(records[place]):
+            raise header_row_missing(header_row)
+        return place
+    place = next((n for n, record in enumerate(records) if n >= first and _has_text(record)), None)
+    if place is None:
+        raise _no_header(sample)
+    return place
+
+
+def header_row_missing(header_row: int) -> RejectedInput:
+    """The refusal of a header row that is not in the file."""
+    return RejectedInput(
+        "header_row_missing",
+        f"No row with text begins on line {header_row:,}, or that is far from the beginning of the file.",
+        "Count the lines of the file from 1, blank ones and titles included.",
+    )
+
+
+def unnamed_headers(width: int) -> tuple[str, ...]:
+    """Headers of a list that has none."""
+    return tuple(f"column {number}" for number in range(1, width + 1))
+
+
 def _has_text(record: list[str]) -> bool:
     return any(cell.strip() for cell in record)
 
@@ -109,18 +170,21 @@ def _fitness(records: list[list[str]]) -> tuple[float, int]:
     return round(share, 1) * (width > 1) + _HEADER_WEIGHT * (header > 1) * (header == width or width == 1), width
 
 
-def _dialect(sample: Sample, delimiter: str | None, records: list[list[str]], first: int) -> Dialect:
-    number = next((n for n, record in enumerate(records) if n >= first and _has_text(record)), None)
-    if number is None:
-        raise _no_header(sample)
-    header = _widened(records[number], records[number + 1 :])
+def _dialect(delimiter: str | None, records: list[list[str]], place: int) -> Dialect:
+    below = records[place + 1 :]
+    named = place >= 0 and not (place == 0 and _is_announcement(records[0]))
+    header = _widened(records[place], below) if named else list(unnamed_headers(_usual_width(below)[0]))
     if len(header) > MAX_COLUMNS:
         raise RejectedInput(
             "too_many_columns",
             f"The list has {len(header):,} columns; {MAX_COLUMNS:,} are read at most.",
             "Delete the columns that are not needed.",
         )
-    return Dialect(delimiter, tuple(header), number + 1)
+    return Dialect(delimiter, tuple(header), place + 1)
+
+
+def _is_announcement(record: list[str]) -> bool:
+    return bool(record) and record[0].strip('"').startswith("sep=") and not any(record[1:])
 
 
 def _no_header(sample: Sample) -> RejectedInput:

@@ -26,6 +26,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _MULTIBYTE = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_TWO_LETTERS = re.compile(rb"[\x20-\x7e]{2}")
 _WIDE_SHARE = 0.25
 
 
@@ -82,9 +83,13 @@ def _has_multibyte(path: Path) -> bool:
 
 
 def _wide_without_bom(head: bytes) -> str | None:
-    """UTF-16 without a BOM: every second byte of Western text is NUL."""
+    """UTF-16 without a BOM: every second byte of Western text is NUL, and letters seldom stand side by side."""
+    if len(head) % 2:
+        return None
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = len(head) / 2
+    if len(_TWO_LETTERS.findall(head)) >= max(even, odd):
+        return None
     if odd > half * _WIDE_SHARE and even < odd / 4:
         return "utf-16-le"
     if even > half * _WIDE_SHARE and odd < even / 4:

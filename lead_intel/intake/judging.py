@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lead_intel.intake import consent, emails, identity, json_text, phones
+from lead_intel.intake.consent import Word
 
 MAX_ATTRIBUTE_CHARS = 500
 
@@ -31,7 +32,8 @@ class Rules:
 
     `mapping`: column of the raw frame -> ours. `attributes`, `original`: column of the raw frame -> its name in the
     JSON of a lead's attributes, and of a quarantined row. `person`, `consent`: our columns beside phone and e-mail.
-    `words`: see `consent.vocabulary`. `bad_code`: the raw frame's column with the reader's code.
+    `words`: see `consent.vocabulary`. `received`: ISO day on which the list came, for rows that do not say when consent
+    was given. `bad_code`: the raw frame's column with the reader's code.
     """
 
     mapping: dict[str, str]
@@ -39,7 +41,8 @@ class Rules:
     original: dict[str, str]
     person: tuple[str, ...]
     consent: tuple[str, ...]
-    words: tuple[str, ...]
+    words: tuple[Word, ...]
+    received: str
     bad_code: str
 
     def as_json(self) -> dict[str, Any]:
@@ -49,8 +52,9 @@ class Rules:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Rules:
         """Back from JSON."""
-        lists = {name: tuple(value[name]) for name in ("person", "consent", "words")}
-        return cls(**{**value, **lists})
+        lists = {name: tuple(value[name]) for name in ("person", "consent")}
+        words = tuple(Word(*word) for word in value["words"])
+        return cls(**{**value, **lists, "words": words})
 
 
 class Judged(NamedTuple):
@@ -68,7 +72,8 @@ def judged(piece: pa.Table, rules: Rules) -> Judged:
     rows = (piece.filter(readable) if unread.num_rows else piece).combine_chunks()
     ours = _our_columns(rows, rules)
     phone, email = phones.normalised(ours["phone"]), emails.normalised(ours["email"])
-    codes = _codes(phone.codes, email.invalid, consent.judged(ours["consent_source"], rules.words))
+    consented = consent.judged(ours["consent_source"], rules.words, ours["consent_at"], rules.received)
+    codes = _codes(phone.codes, email.invalid, consented)
     accepted = np.flatnonzero(pc.equal(codes, "").to_numpy(zero_copy_only=False))
     bad = pc.not_equal(codes, "")
     return Judged(

@@ -103,13 +103,18 @@ def _shared_names(readings: Numbered) -> list[dict[str, int]]:
 
 
 def _list_columns(reading: Reading) -> dict[str, int]:
-    """The list's columns under their frame names; a column without header and without text is left out."""
-    named = enumerate(zip(frame_columns(reading.headers), reading.headers, strict=True))
-    return {
-        name: place
-        for place, (name, header) in named
-        if header.strip() or pc.any(pc.not_equal(reading.table.column(place), "")).as_py()
-    }
+    """The list's columns under their frame names; those at the end without header and without text are left out.
+
+    Only there: a person may name a column by its place.
+    """
+    width = len(reading.headers)
+    while width and not reading.headers[width - 1].strip() and not _has_text(reading.table.column(width - 1)):
+        width -= 1
+    return {name: place for place, name in enumerate(frame_columns(reading.headers)[:width])}
+
+
+def _has_text(column: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.not_equal(column, "")).as_py())
 
 
 def _under_shared_names(columns: Mapping[str, int], earlier: Mapping[str, str]) -> dict[str, int]:

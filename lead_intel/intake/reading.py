@@ -70,30 +70,36 @@ Prefers = Callable[[Sequence[str]], bool]
 """Whether the headers of a sheet are those of a lead list: decides between several visible sheets."""
 
 
-def read_list(path: Path, prefers: Prefers, scratch_parent: Path | None = None) -> Reading:
+def read_list(
+    path: Path, prefers: Prefers, scratch_parent: Path | None = None, header_row: int | None = None
+) -> Reading:
     """Read the list in `path`.
 
     Args:
         path: the file; its name is not looked at.
         prefers: chooses between several visible sheets of a workbook.
         scratch_parent: where the child may write for the time of the call; the system's folder by default.
+        header_row: the line (XLSX: the sheet's row) on which a person says that the header stands, 0 for a list
+            without one; by default the first row with text is the header.
 
     Raises:
         RejectedInput: the file is refused; the code says why (`file_*`, `format_*`, `password_protected`,
-            `encoding_unknown`, `quoting_broken`, `header_too_long`, `too_many_columns`, `sheet_ambiguous`).
+            `encoding_unknown`, `quoting_broken`, `header_too_long`, `header_row_missing`, `too_many_columns`,
+            `sheet_ambiguous`).
     """
     with tempfile.TemporaryDirectory(prefix="reading-", dir=scratch_parent) as folder:
         scratch = Path(folder)
-        found = _run_child(path, scratch)
+        found = _run_child(path, scratch, header_row)
         return loaded(_chosen(found, prefers), scratch)
 
 
-def _run_child(path: Path, scratch: Path) -> list[TableFiles]:
+def _run_child(path: Path, scratch: Path, header_row: int | None) -> list[TableFiles]:
     size = _bytes_to_parse(path)
     cpu = _BASE_CPU_SECONDS + size // _BYTES_PER_CPU_SECOND
     job = {
         "path": str(path.resolve()),
         "scratch": str(scratch),
+        "header_row": header_row,
         "memory": _BASE_MEMORY + 6 * size,
         "cpu": cpu,
         "disk": 64 * _MIB + 6 * size,

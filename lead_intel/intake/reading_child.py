@@ -31,7 +31,9 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit(job)
     try:
-        outcome: dict[str, Any] = {"tables": [table.as_json() for table in _read(Path(job["path"]), scratch)]}
+        outcome: dict[str, Any] = {
+            "tables": [table.as_json() for table in _read(Path(job["path"]), scratch, job["header_row"])]
+        }
     except RejectedInput as error:
         outcome = {"refused": error.as_json()}
     except MemoryError:
@@ -39,8 +41,10 @@ def main() -> None:
     _write(scratch, outcome)
 
 
-def _read(path: Path, scratch: Path) -> list[Any]:
-    return [read_csv(path, scratch)] if kind_of(path) == "csv" else read_xlsx(path, scratch)
+def _read(path: Path, scratch: Path, header_row: int | None) -> list[Any]:
+    if kind_of(path) == "csv":
+        return [read_csv(path, scratch, header_row)]
+    return read_xlsx(path, scratch, header_row)
 
 
 def _write(scratch: Path, outcome: dict[str, Any]) -> None:

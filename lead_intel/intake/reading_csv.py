@@ -74,8 +74,8 @@ class _Cells:
     marks: dict[int, str] = field(default_factory=dict)
 
 
-def read_csv(path: Path, scratch: Path) -> TableFiles:
-    """Read `path` into `scratch`.
+def read_csv(path: Path, scratch: Path, header_row: int | None = None) -> TableFiles:
+    """Read `path` into `scratch`; `header_row` as in `reading.read_list`.
 
     Raises:
         RejectedInput: `file_empty`, `encoding_unknown`, `header_too_long`, `too_many_columns`, `quoting_broken`.
@@ -85,7 +85,7 @@ def read_csv(path: Path, scratch: Path) -> TableFiles:
         handle.seek(text.offset)
         sample = handle.read(SAMPLE_BYTES)
         whole = not handle.read(1)
-    dialect = dialect_of(sample, whole=whole)
+    dialect = dialect_of(sample, whole=whole, header_row=header_row)
     names = [f"c{number}" for number in range(len(dialect.headers))]
     aside = _Aside(dialect)
     source = TextWithEnd(text.path, text.offset, end_row(len(names), dialect.separator))

@@ -44,6 +44,8 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"PAR1", "parquet", "a Parquet file"),
     (b"SQLite format 3", "sqlite", "a SQLite database"),
     (b"{\\rtf", "rtf", "an RTF document"),
+    (b"TABLE\r\n0,1", "dif", "a DIF spreadsheet"),
+    (b"TABLE\n0,1", "dif", "a DIF spreadsheet"),
 )
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _WIDE_START = {b"<\x00": "utf-16-le", b"\x00<": "utf-16-be"}

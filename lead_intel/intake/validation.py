@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ CODES = {
     "email_invalid": "Not a valid e-mail address.",
     "consent_blank": "No consent source.",
     "consent_unknown": "A consent source that the policy does not know.",
+    "consent_outdated": "A consent source that was not valid on the day when consent was given.",
 }
 """Codes of rows that were read but not accepted, in words (`tables.ROW_CODES` has those of the reader)."""
 
@@ -150,12 +152,18 @@ class _Repeats:
 
 
 def validate(
-    raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier: str, scratch_parent: Path | None = None
+    raw: pd.DataFrame,
+    verdict: ColumnVerdict,
+    policy: Policy,
+    supplier: str,
+    scratch_parent: Path | None = None,
+    *,
+    received: date | None = None,
 ) -> Validated:
     """Judge every row of `raw` (see `raw.raw_frame`) and hold the result as frames; raises as `screened` does."""
     table = pa.Table.from_pandas(raw, preserve_index=False)
     pieces = (table.slice(start, BATCH_ROWS) for start in range(0, table.num_rows, BATCH_ROWS))
-    with screened(pieces, table.num_rows, verdict, policy, supplier, scratch_parent) as found:
+    with screened(pieces, table.num_rows, verdict, policy, supplier, scratch_parent, received=received) as found:
         accepted, quarantined, repeated = (
             pa.concat_tables(tables).to_pandas()
             for tables in (
@@ -175,8 +183,12 @@ def screened(
     policy: Policy,
     supplier: str,
     scratch_parent: Path | None = None,
+    *,
+    received: date | None = None,
 ) -> Iterator[Screened]:
     """Judge the `rows` rows of `pieces` (see `raw.raw_pieces`); the result rests on disk while the body runs.
+
+    `received`: the day on which the list came (today by default), for rows that do not say when consent was given.
 
     Raises:
         RejectedInput: the columns do not fit (the verdict's code), there are no rows (`no_rows`), or not one row fits
@@ -188,7 +200,7 @@ def screened(
         raise RejectedInput("no_rows", "The list has a header and no rows.", "Upload a list with rows.")
     with tempfile.TemporaryDirectory(prefix="judging-", dir=scratch_parent) as scratch:
         counted = _Counted(pieces)
-        parts = judged_parts(counted, rows, _rules(verdict, policy, supplier), Path(scratch))
+        parts = judged_parts(counted, rows, _rules(verdict, policy, supplier, received), Path(scratch))
         by_code = _by_code(parts)
         if sum(by_code[code] for code in ("row_ragged", "row_quoting")) == rows:
             raise RejectedInput(
@@ -241,7 +253,7 @@ def _by_code(parts: list[Part]) -> Counter[str]:
     return found
 
 
-def _rules(verdict: ColumnVerdict, policy: Policy, supplier: str) -> Rules:
+def _rules(verdict: ColumnVerdict, policy: Policy, supplier: str, received: date | None) -> Rules:
     return Rules(
         mapping=verdict.mapping,
         attributes=_labelled(verdict.attributes[:MAX_ATTRIBUTES]),
@@ -249,6 +261,7 @@ def _rules(verdict: ColumnVerdict, policy: Policy, supplier: str) -> Rules:
         person=PERSON_COLUMNS,
         consent=CONSENT_COLUMNS,
         words=consent.vocabulary(policy, supplier),
+        received=(received or datetime.now(UTC).date()).isoformat(),
         bad_code=BAD_CODE,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from lead_intel.record import ingestions, members, outbox, plans, spend
+from lead_intel.record import ingestions, layouts, members, outbox, plans, spend
 from lead_intel.record.ingestions import Ingestion
 from lead_intel.record.plans import Plan
 from lead_intel.uploads import STAGES
@@ -31,6 +31,7 @@ def account_of(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
         "state_message": row.state_message,
         "state_remedy": row.state_remedy,
     }
+    account |= _columns(connection, upload)
     if row.rows_file is not None:
         account |= _rows(connection, row)
     verdicts = _counts(
@@ -63,6 +64,17 @@ def _sample(connection: psycopg.Connection, row: Ingestion, newest: Plan | None)
     if newest is not None and newest.sample_percent == row.sample_percent:
         sample["leads"] = _one(connection, "select count(*) from lead_intel.lead_samples where upload = %s", row.upload)
     return sample
+
+
+def _columns(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
+    """What may be meant by missing columns, and what changed since the supplier's list before; each only if so."""
+    judged = layouts.judged_of(connection, upload)
+    if judged is None:
+        return {}
+    return {
+        **({"suggestions": judged.suggestions} if judged.suggestions else {}),
+        **({"layout_changed": judged.changed} if judged.changed else {}),
+    }
 
 
 def _rows(connection: psycopg.Connection, row: Ingestion) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows of `leads`, `upload_leads`, `quarantined_rows` and `column_mappings`: what intake found, one upload at a time.
+"""Rows of `leads`, `upload_leads` and `quarantined_rows`: what intake found, one upload at a time.
 
 SQL only; one upload's rows are replaced in one transaction, so that screening it again changes nothing else. What did
 not change is not written again.
@@ -6,11 +6,8 @@ not change is not written again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 import psycopg
-from psycopg.types.json import Jsonb
 
 from lead_intel.record.copying import copy_in
 
@@ -104,31 +101,3 @@ def _save_quarantined(connection: psycopg.Connection, upload: str, quarantined: 
         (upload,),
     )
     connection.execute("drop table incoming_quarantine")
-
-
-def remembered_mapping(connection: psycopg.Connection, supplier: str, header_fingerprint: str) -> dict[str, str]:
-    """What a person confirmed for this supplier's layout: header key -> our column; empty when nobody did."""
-    row = connection.execute(
-        "select mapping from lead_intel.column_mappings "
-        "where supplier = %s and header_fingerprint = %s and confirmed_by is not null",
-        (supplier, header_fingerprint),
-    ).fetchone()
-    return dict(row[0]) if row else {}
-
-
-def remember_mapping(
-    connection: psycopg.Connection,
-    supplier: str,
-    header_fingerprint: str,
-    mapping: Mapping[str, str],
-    confirmed_by: str | None = None,
-) -> None:
-    """Remember how a layout was mapped; what a person confirmed is applied again, and only a person replaces it."""
-    connection.execute(
-        "insert into lead_intel.column_mappings as known (supplier, header_fingerprint, mapping, confirmed_by) "
-        "values (%s, %s, %s, %s) on conflict (supplier, header_fingerprint) do update "
-        "set mapping = excluded.mapping, confirmed_by = excluded.confirmed_by, updated_at = now() "
-        "where excluded.confirmed_by is not null or "
-        "(known.confirmed_by is null and known.mapping is distinct from excluded.mapping)",
-        (supplier, header_fingerprint, Jsonb(dict(mapping)), confirmed_by),
-    )

@@ -15,7 +15,7 @@ from lead_intel.guardrails.evaluate import evaluate
 from lead_intel.guardrails.inputs import Inputs, gather
 from lead_intel.guardrails.result import GuardrailResult
 from lead_intel.policy import Policy
-from lead_intel.record import dnc, ingestions, leads, upload_files
+from lead_intel.record import dnc, ingestions, layouts, upload_files
 from lead_intel.record.upload_files import StoredObject
 from lead_intel.settings import Settings, load_settings
 from lead_intel.uploads import State
@@ -294,7 +294,7 @@ def test_a_mapping_that_a_person_confirmed_for_the_layout_counts(
 ) -> None:
     headers = ("Rufnummer", "email", "consent_source")
     assert _with_headers(upload, headers, settings, policy, database).state == "failed"
-    leads.remember_mapping(
+    layouts.remember_mapping(
         database,
         "acme",
         header_fingerprint(headers),
