@@ -47,11 +47,11 @@ class _Aside:
 
     def __call__(self, row: csv.InvalidRow) -> str:
         width = len(self.dialect.headers)
-        if not row.text.strip():
+        cells = parsed_row(row.text, self.dialect.separator)
+        if not any(cell.strip() for cell in cells):
             self.blank.append(row.number)
             return "skip"
         if row.actual_columns > width and row.number > self.dialect.header_record:
-            cells = parsed_row(row.text, self.dialect.separator)
             if len(cells) == row.actual_columns and not any(cell.strip() for cell in cells[width:]):
                 self.mended[row.number] = cells[:width]
                 return "skip"

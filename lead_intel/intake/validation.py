@@ -6,8 +6,8 @@ row was read, then phone, e-mail, consent), and its original text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,12 @@ import pyarrow.compute as pc
 
 from lead_intel.columns import BAD_CODE, BAD_TEXT, ColumnVerdict, header_of
 from lead_intel.contract import CONSENT_COLUMNS, PERSON_COLUMNS
-from lead_intel.errors import LeadIntelError, RejectedInput
+from lead_intel.errors import RejectedInput
 from lead_intel.intake import consent, duplicates, emails, identity, json_text, phones
+from lead_intel.intake.counting import BalanceBroken
+from lead_intel.intake.settled import vouched_for
 from lead_intel.policy import Policy
+from lead_intel.record.quarantine import Place
 
 MAX_ATTRIBUTES = 50
 MAX_ATTRIBUTE_CHARS = 500
@@ -71,12 +74,14 @@ class Validated:
         return {str(code): int(count) for code, count in first.value_counts().items()}
 
 
-class BalanceBroken(LeadIntelError):
-    """Rows were lost or invented: a defect of ours."""
-
-
-def validate(raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier: str) -> Validated:
-    """Judge every row of `raw` (see `raw.raw_frame`).
+def validate(
+    raw: pd.DataFrame,
+    verdict: ColumnVerdict,
+    policy: Policy,
+    supplier: str,
+    releases: Mapping[Place, Sequence[str]] | None = None,
+) -> Validated:
+    """Judge every row of `raw` (see `raw.raw_frame`); `releases` are the codes that a person answered for.
 
     Raises:
         RejectedInput: the columns do not fit (the verdict's code), there are no rows (`no_rows`), or not one row fits
@@ -90,6 +95,7 @@ def validate(raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier
     unread = table.filter(pc.invert(readable))
     rows = table.filter(readable) if unread.num_rows else table
     judged = _judge(rows, verdict.mapping, consent.vocabulary(policy, supplier))
+    judged = replace(judged, codes=vouched_for(judged.codes, rows, releases or {}))
     places = np.flatnonzero(pc.equal(judged.codes, "").to_numpy(zero_copy_only=False))
     keys = judged.email.keys.take(pa.array(places))
     folded = duplicates.fold(judged.phone.digits[places], keys)
@@ -200,6 +206,11 @@ def _attributes(rows: pa.Table, taken: pa.Array, names: tuple[str, ...]) -> pa.A
     return json_text.objects(columns, len(taken))
 
 
+def labels_of(verdict: ColumnVerdict) -> dict[str, str]:
+    """Column of the raw frame -> its key in the originals of quarantined rows."""
+    return _labelled((BAD_TEXT, *verdict.mapping, *verdict.attributes))
+
+
 def _labelled(names: tuple[str, ...]) -> dict[str, str]:
     """Column of the frame -> a name for it that is unique among `names`: the header, with a number if it repeats."""
     labels: dict[str, str] = {}
@@ -226,7 +237,7 @@ def _duplicates(rows: pa.Table, judged: _Judged, verdict: ColumnVerdict, places:
 
 def _quarantined(rows: pa.Table, codes: pa.Array, unread: pa.Table, verdict: ColumnVerdict) -> pa.Table:
     """Rows that were judged bad and rows that could not be read, in the order of file and line."""
-    labels = _labelled((BAD_TEXT, *verdict.mapping, *verdict.attributes))
+    labels = labels_of(verdict)
 
     def original(table: pa.Table) -> pa.Array:
         return json_text.objects({label: table[name] for name, label in labels.items()}, table.num_rows)
