@@ -41,10 +41,11 @@ _LISTS_OWN = " (list)"
 _FORMULA = tuple("=+-@\t\r\n\x00\uff1d\uff0b\uff0d\uff20")
 # What it would rewrite: lost zeros, long numbers, exponents, decimals, dates, times.
 _ALTERED = re.compile(
-    r"\s*(?:0\d+|\d{12,}|\d+(?:\.\d*)?[eE]\d+|\d+\.\d*|\d{1,2}:\d{2}.*"
+    r"\s*(?:0\d+|\d{12,}|\d+(?:\.\d*)?[eE][+-]?\d+|\d+\.\d*|\d{1,2}:\d{2}.*"
     r"|\d{1,4}([-/.])\d{1,2}(?:\1\d{1,4})?(?:[ T].*)?)\s*"
 )
 _DIGIT = re.compile(r"\d")
+_ADDRESS = re.compile(r"[^@\s,;/|]+@[^@\s,;/|]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _WHOLE_NUMBER, _LOCAL_NUMBER, _WITH_COUNTRY = 10, 7, 11
 
@@ -91,22 +92,27 @@ def _suggest(code: str, value: str, consent_words: Sequence[str]) -> str:
 
 
 def _phone_invalid(value: str) -> str:
-    digits = len(_DIGIT.findall(value))
+    found = _DIGIT.findall(value)
+    digits = len(found)
     if _LETTER.search(value):
         return "Write digits in place of the letters."
     if digits == _LOCAL_NUMBER:
         return "The area code is missing: write all ten digits."
+    if not digits:
+        return "There is no number in the cell: write all ten digits."
     if digits < _WHOLE_NUMBER:
         return f"{digits} digits are too few: write all ten."
-    if digits > _WITH_COUNTRY:
+    if digits > _WITH_COUNTRY or (digits == _WITH_COUNTRY and found[0] != "1"):
         return f"{digits} digits: write ten, or + and the country code."
     return "No such number exists: ask the source for the right one."
 
 
 def _email_invalid(value: str) -> str:
     address = value.strip()
-    if address.count("@") > 1:
+    if len(_ADDRESS.findall(address)) > 1:
         return "Two addresses in the cell: keep one."
+    if address.count("@") > 1:
+        return "There is more than one @: write the address anew, or leave the cell blank."
     if "@" not in address:
         return "There is no @: write the whole address, or leave the cell blank."
     if re.search(r"\s", address):
