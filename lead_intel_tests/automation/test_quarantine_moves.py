@@ -22,12 +22,12 @@ from supabase import create_client
 from lead_intel.automation import jobs
 from lead_intel.automation import quarantine as moves
 from lead_intel.automation.frame_io import FrameIO
-from lead_intel.automation.journey import Desk, receive, screen
+from lead_intel.automation.journey import Desk, receive, screen, sha256_of
 from lead_intel.automation.sweep import accept_new_objects
 from lead_intel.errors import LeadIntelError, RejectedInput, UsageError
 from lead_intel.intake import assets
 from lead_intel.policy import ConsentSource, Policy
-from lead_intel.record import evidence, quarantine
+from lead_intel.record import bucket, evidence, quarantine
 from lead_intel.record.account import account_of
 from lead_intel.record.frames import read_frame
 from lead_intel.settings import REPOSITORY, Settings
@@ -156,6 +156,7 @@ def test_the_same_file_again_is_nothing_to_do(desk: Desk, upload: str, tmp_path:
     assert (rows_of(desk, upload), occurrences(desk, upload), states(desk, upload)) == before
 
 
+@pytest.mark.slow
 def test_one_export_may_be_corrected_in_several_goes(desk: Desk, upload: str, tmp_path: Path) -> None:
     rows = corrected(exported(desk, upload, tmp_path), "3", **{"E-mail": "bob@example.com"})
     moves.resubmit(desk, upload, written(rows, tmp_path / "first.csv"), "ann")
@@ -198,13 +199,14 @@ def test_a_file_that_corrects_no_row_is_refused_and_stored_nowhere(desk: Desk, u
     assert len(desk.connection.execute("select 1 from lead_intel.upload_files").fetchall()) == 1
 
 
-def test_no_sweep_takes_a_correction_for_a_list(desk: Desk, upload: str, settings: Settings, tmp_path: Path) -> None:
-    rows = corrected(exported(desk, upload, tmp_path), "3", **{"E-mail": "bob@example.com"})
-    moves.resubmit(desk, upload, written(rows, tmp_path / "corrected.csv"), "ann")
-    desk.connection.execute("delete from lead_intel.bucket_objects")
+def test_no_sweep_takes_a_correction_for_a_list(
+    database: psycopg.Connection, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "corrected.csv"
+    path.write_text(LIST)
+    bucket.put_correction(settings, path, "acme", "upl_20261124_0123456789", sha256_of(path))
 
-    assert accept_new_objects(desk.connection, settings, 10) == []
-    assert len(desk.connection.execute("select 1 from lead_intel.lead_ingestions").fetchall()) == 1
+    assert accept_new_objects(database, settings, 10) == []
 
 
 def test_a_released_row_is_accepted_with_who_why_and_evidence(desk: Desk, upload: str) -> None:
@@ -355,6 +357,7 @@ with dg.DagsterInstance.ephemeral() as instance:
 """
 
 
+@pytest.mark.slow
 def test_killed_between_joining_and_screening_the_correction_is_screened_by_whoever_comes_next(
     desk: Desk, upload: str, tmp_path: Path
 ) -> None:
@@ -377,6 +380,7 @@ def test_killed_between_joining_and_screening_the_correction_is_screened_by_whoe
     assert rows_of(desk, upload) == {"file": 7, "accepted": 2, "quarantined": 4, "duplicate": 1}
 
 
+@pytest.mark.slow
 def test_two_people_at_once_correct_a_row_once(desk: Desk, upload: str, settings: Settings, tmp_path: Path) -> None:
     from lead_intel.record.database import connected
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lead_intel.intake.counting import (
@@ -34,6 +34,12 @@ def as_csv(rows: list[list[str]], line_end: str, quoting: Any, final: str) -> by
     return (text.getvalue().removesuffix(line_end) + final).encode()
 
 
+def is_doubtful(row: list[str]) -> bool:
+    """A row of nothing but quotes and delimiters, or of exotic blanks: the fast count leaves these to the exact one."""
+    return any(cell.strip() for cell in row) != any(cell.strip(' ",;\n\r\t') for cell in row)
+
+
+@settings(max_examples=60)
 @given(
     rows=TABLES,
     line_end=st.sampled_from(["\n", "\r\n", "\r"]),
@@ -55,7 +61,8 @@ def test_three_readers_count_the_same(
     reading = parse_bytes(content)
 
     assert rows_by_csv(path, reading) == rows_read(reading)
-    if "\u00a0" not in content.decode() and "\u2028" not in content.decode() and '""""' not in content.decode():
+    records = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=reading.delimiter or ",")
+    if not any(is_doubtful(record) for record in records):
         assert rows_by_parity(path, reading) == rows_read(reading)
     assert counted_rows(path, reading) == rows_read(reading)
 

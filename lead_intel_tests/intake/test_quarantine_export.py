@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lead_intel.errors import RejectedInput
@@ -95,6 +95,7 @@ READABLE = st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_chara
 TEXTS = st.text(READABLE | st.sampled_from("\n\r\t"), max_size=20)
 
 
+@settings(max_examples=40)
 @given(cells=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6))
 def test_an_export_that_nobody_touched_changes_nothing(
     parse_bytes: Callable[[bytes], Reading], cells: list[tuple[str, str]]
