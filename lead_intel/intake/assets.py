@@ -78,7 +78,7 @@ def validated(
         said = _said(at_work, raw_upload)
         verdict = _verdict(at_work, raw_upload)
         rows = standing(raw_upload, said)
-        result = validate(rows, verdict, at_work.policy, at_work.ingestion.supplier, said.releases)
+        result = validate(rows, verdict, at_work.policy, at_work.ingestion.supplier)
         accepted = checked(result.accepted, ValidLeads)
         quarantined = checked(result.quarantined, QuarantinedRows)
         checked(result.duplicates, DuplicateRows)

@@ -1,8 +1,11 @@
-"""What people said about rows, applied to a screening: corrected rows leave it, released codes are lifted. Pure."""
+"""What people said about rows, applied to a screening: corrected rows leave it, released codes are lifted. Pure.
+
+Works on tables with the raw frame's columns, whole or piece by piece.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,55 +20,78 @@ CORRECTS, UNCHANGED = "corrects", "unchanged"
 APPLIED = (CORRECTS, UNCHANGED)
 """Outcomes of a correction's row that need no code of their own."""
 
+VOUCHED = "_vouched"
+"""Column beside the raw frame's: the codes, `|`-joined, that a person answers for. There only if rows were released."""
+
+_BETWEEN = "|"
 _LINES = 1 << 40
 """More than any file has; file and line then fit into one number."""
 
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
+class Standing:
+    """The rows that count, by what people said."""
+
+    def __init__(self, said: Settled) -> None:
+        corrections = said.corrections
+        left_out = [row.of for row in corrections if row.outcome == CORRECTS and row.of is not None]
+        left_out += [row.place for row in corrections if row.outcome == UNCHANGED]
+        self._left_out = np.array([_number(place) for place in left_out], np.int64)
+        self._codes = {_number(row.place): str(row.outcome) for row in corrections if row.outcome not in APPLIED}
+        self._vouched = {_number(place): _BETWEEN.join(codes) for place, codes in said.releases.items()}
+
+    @property
+    def changes_nothing(self) -> bool:
+        """True when nobody said anything: every table stays as it is."""
+        return not (len(self._left_out) or self._codes or self._vouched)
+
+    def of(self, table: pa.Table) -> pa.Table:
+        """`table` without rows that were corrected or only say again what was said.
+
+        Rows of a correction that correct nothing get their code, released ones what was vouched for (VOUCHED).
+        """
+        places = table["file_no"].to_numpy() * _LINES + table["line"].to_numpy()
+        if self._codes:
+            kept = table[BAD_CODE].combine_chunks()
+            unread = pc.not_equal(kept, "").to_numpy(zero_copy_only=False)
+            codes = _texts(kept, places, self._codes, ~unread)
+            table = table.set_column(table.column_names.index(BAD_CODE), BAD_CODE, codes)
+        if self._vouched:
+            blank = pa.repeat(pa.scalar("", pa.large_string()), table.num_rows)
+            everywhere = np.ones(table.num_rows, bool)
+            table = table.append_column(VOUCHED, _texts(blank, places, self._vouched, everywhere))
+        return table.filter(pa.array(~np.isin(places, self._left_out))) if len(self._left_out) else table
+
+
 def standing(raw: pd.DataFrame, said: Settled) -> pd.DataFrame:
-    """The rows that count: without those that were corrected, or only say again what was said.
-
-    Rows of a correction that correct nothing get their code.
-    """
-    left_out = [row.of for row in said.corrections if row.outcome == CORRECTS and row.of is not None]
-    left_out += [row.place for row in said.corrections if row.outcome == UNCHANGED]
-    coded = {row.place: row.outcome for row in said.corrections if row.outcome not in APPLIED}
-    if not left_out and not coded:
+    """`Standing.of` for the raw frame."""
+    rows = Standing(said)
+    if rows.changes_nothing:
         return raw
-    places = _numbers(raw["file_no"].to_numpy(), raw["line"].to_numpy())
-    rows = raw
-    if coded:
-        numbers = {_number(place): code for place, code in coded.items()}
-        found = np.flatnonzero(np.isin(places, list(numbers)) & (raw[BAD_CODE] == "").to_numpy())
-        codes = raw[BAD_CODE].copy()
-        codes.iloc[found] = [numbers[int(number)] for number in places[found]]
-        rows = raw.assign(**{BAD_CODE: codes})
-    stays = ~np.isin(places, [_number(place) for place in left_out])
-    return rows[stays].reset_index(drop=True)
+    frame: pd.DataFrame = rows.of(pa.Table.from_pandas(raw, preserve_index=False)).to_pandas()
+    return frame
 
 
-def vouched_for(codes: pa.Array, rows: pa.Table, releases: Mapping[Place, Sequence[str]]) -> pa.Array:
+def vouched_for(codes: pa.Array, rows: pa.Table) -> pa.Array:
     """`codes` (`|`-joined, beside `rows`) without those that a person answered for."""
-    if not releases:
+    if VOUCHED not in rows.column_names:
         return codes
-    places = _numbers(rows["file_no"].to_numpy(), rows["line"].to_numpy())
-    by_number = {_number(place): frozenset(vouched) for place, vouched in releases.items()}
-    found = np.flatnonzero(np.isin(places, list(by_number)))
-    if not len(found):
-        return codes
+    vouched = rows[VOUCHED].combine_chunks()
+    released = pc.and_(pc.not_equal(vouched, ""), pc.not_equal(codes, ""))
     left = [
-        "|".join(code for code in text.split("|") if code not in by_number[int(places[index])])
-        for index, text in zip(found, codes.take(pa.array(found)).to_pylist(), strict=True)
+        _BETWEEN.join(code for code in given.split(_BETWEEN) if code not in said.split(_BETWEEN))
+        for given, said in zip(codes.filter(released).to_pylist(), vouched.filter(released).to_pylist(), strict=True)
     ]
-    mask = np.zeros(len(codes), bool)
-    mask[found] = True
-    return pc.replace_with_mask(codes, pa.array(mask), pa.array(left, codes.type))
+    return pc.replace_with_mask(codes, released, pa.array(left, codes.type))
+
+
+def _texts(before: pa.Array, places: Numbers, texts: Mapping[int, str], where: np.ndarray[Any, Any]) -> pa.Array:
+    """`before`, with the texts of those places `where` they may be written."""
+    mask = np.isin(places, list(texts)) & where
+    written = [texts[int(place)] for place in places[mask]]
+    return pc.replace_with_mask(before, pa.array(mask), pa.array(written, before.type))
 
 
 def _number(place: Place) -> int:
     return place[0] * _LINES + place[1]
-
-
-def _numbers(files: Numbers, lines: Numbers) -> Numbers:
-    return np.asarray(files.astype(np.int64) * _LINES + lines.astype(np.int64))

@@ -6,7 +6,7 @@ row was read, then phone, e-mail, consent), and its original text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,6 @@ from lead_intel.intake import consent, duplicates, emails, identity, json_text, 
 from lead_intel.intake.counting import BalanceBroken
 from lead_intel.intake.settled import vouched_for
 from lead_intel.policy import Policy
-from lead_intel.record.quarantine import Place
 
 MAX_ATTRIBUTES = 50
 MAX_ATTRIBUTE_CHARS = 500
@@ -74,14 +73,8 @@ class Validated:
         return {str(code): int(count) for code, count in first.value_counts().items()}
 
 
-def validate(
-    raw: pd.DataFrame,
-    verdict: ColumnVerdict,
-    policy: Policy,
-    supplier: str,
-    releases: Mapping[Place, Sequence[str]] | None = None,
-) -> Validated:
-    """Judge every row of `raw` (see `raw.raw_frame`); `releases` are the codes that a person answered for.
+def validate(raw: pd.DataFrame, verdict: ColumnVerdict, policy: Policy, supplier: str) -> Validated:
+    """Judge every row of `raw` (see `raw.raw_frame`; `settled.VOUCHED` may stand beside its columns).
 
     Raises:
         RejectedInput: the columns do not fit (the verdict's code), there are no rows (`no_rows`), or not one row fits
@@ -95,7 +88,7 @@ def validate(
     unread = table.filter(pc.invert(readable))
     rows = table.filter(readable) if unread.num_rows else table
     judged = _judge(rows, verdict.mapping, consent.vocabulary(policy, supplier))
-    judged = replace(judged, codes=vouched_for(judged.codes, rows, releases or {}))
+    judged = replace(judged, codes=vouched_for(judged.codes, rows))
     places = np.flatnonzero(pc.equal(judged.codes, "").to_numpy(zero_copy_only=False))
     keys = judged.email.keys.take(pa.array(places))
     folded = duplicates.fold(judged.phone.digits[places], keys)

@@ -18,6 +18,8 @@ from lead_intel.errors import UsageError
 from lead_intel.record import evidence
 from lead_intel.record.upload_files import StoredObject
 
+_ROWS = 0x4C51  # the class of our advisory locks, apart from those of `turns`
+
 Place = tuple[int, int]
 """Where a row stands in its upload: file number and line."""
 
@@ -152,8 +154,11 @@ def has_unscreened(connection: psycopg.Connection, upload: str) -> bool:
 
 
 def lock(connection: psycopg.Connection, upload: str) -> None:
-    """Inside a transaction: no screening stores its rows, and nobody else corrects any, until it ends."""
-    connection.execute("select 1 from lead_intel.lead_ingestions where upload = %s for update", (upload,))
+    """Inside a transaction: no screening stores its rows, and nobody else corrects any, until it ends.
+
+    Not the upload's own row, which heartbeats and stops must reach however long the rows take to store.
+    """
+    connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_ROWS, upload))
 
 
 def correction_known(connection: psycopg.Connection, upload: str, sha256: str) -> bool:

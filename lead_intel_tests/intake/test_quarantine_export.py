@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from lead_intel.errors import RejectedInput
 from lead_intel.intake import quarantine
-from lead_intel.intake.corrections import is_correction, layout_of, settle
+from lead_intel.intake.corrections import correction_frame, is_correction, layout_of, settle
 from lead_intel.intake.quarantine import WORDS, export, guarded, suggestion, unguarded
 from lead_intel.intake.reading import Reading
 from lead_intel.record.quarantine import Column, CorrectionRow, OpenRow, Settled
@@ -46,6 +47,7 @@ def test_an_ordinary_cell_is_left_as_it_is(cell: str) -> None:
     assert guarded(cell) == cell
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_what_was_guarded_comes_back(cell: str) -> None:
     assert unguarded(guarded(cell)) == cell
@@ -95,7 +97,7 @@ READABLE = st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_chara
 TEXTS = st.text(READABLE | st.sampled_from("\n\r\t"), max_size=20)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(cells=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6))
 def test_an_export_that_nobody_touched_changes_nothing(
     parse_bytes: Callable[[bytes], Reading], cells: list[tuple[str, str]]
@@ -174,6 +176,27 @@ def test_an_export_of_another_upload_is_refused(parse: Callable[[bytes], Reading
     with pytest.raises(RejectedInput) as refusal:
         settled(parse(content), [row((1, 4), Phone="y")])
     assert refusal.value.code == "correction_elsewhere"
+
+
+def test_a_workbook_made_of_the_export_is_understood(
+    workbook: Callable[..., Path], read: Callable[..., Reading]
+) -> None:
+    """A spreadsheet keeps apostrophes that came from a file as text, and numbers as numbers."""
+    header = ["quarantine_upload", "quarantine_file", "quarantine_line", "Phone", "note (2)", "quarantine_line (list)"]
+    sheet = [header, [UPLOAD, 1, 9, 2125550123, "'=1+1", None], [UPLOAD, 1, 4, "'07302", "kept", None]]
+    reading = read(workbook({"Sheet1": sheet}))
+    rows = [row((1, 4), Phone="07302", note_2="kept"), row((1, 9), Phone="2.12E+09", note_2="=1+1")]
+
+    assert [(each.outcome, each.of) for each in settled(reading, rows)] == [
+        ("corrects", (1, 9)),
+        ("unchanged", (1, 4)),
+    ]
+    columns = layout_of(reading.headers, LAYOUT).columns
+    frame = correction_frame(2, reading, columns)
+    assert frame[["file_no", "line", "Phone", "note\x1f2"]].values.tolist() == [
+        [2, 2, "2125550123", "=1+1"],
+        [2, 3, "07302", "kept"],
+    ]
 
 
 def test_a_spreadsheet_may_write_the_columns_in_another_case() -> None:
