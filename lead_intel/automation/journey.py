@@ -35,7 +35,7 @@ from lead_intel.errors import (
 )
 from lead_intel.failures import ELSEWHERE
 from lead_intel.policy import Policy
-from lead_intel.record import bucket, dnc, ingestions, layouts, plans, turns, upload_files
+from lead_intel.record import bucket, dnc, ingestions, layouts, plans, quarantine, turns, upload_files
 from lead_intel.record.frames import has_frame
 from lead_intel.settings import Settings
 from lead_intel.stage import STALE_SECONDS, has_ended
@@ -188,6 +188,12 @@ def screen_if_needed(desk: Desk, upload: str) -> None:
         screen(desk, upload)
 
 
+def screen_if_mended(desk: Desk, upload: str) -> None:
+    """Screen if a person corrected or released rows that no screening has taken in yet."""
+    if quarantine.has_unscreened(desk.connection, upload):
+        screen(desk, upload)
+
+
 def activate(desk: Desk, plan_id: str, by: str) -> None:
     """Approve a plan as `by`, unless it is approved, and push it.
 
@@ -316,7 +322,12 @@ def _carry_on(desk: Desk, upload: str, percent: Decimal | None, activated_by: st
 
 
 def _needs_screening(desk: Desk, row: ingestions.Ingestion) -> bool:
-    """True when the upload was never screened to the end, another profile judged it, or a `send` holds no longer."""
+    """True when the upload was never screened to the end, another profile judged it, or a `send` holds no longer.
+
+    Also when a person mended rows since.
+    """
+    if quarantine.has_unscreened(desk.connection, row.upload):
+        return True
     if not has_frame(desk.settings.frames_dir, "dnc_verdicts", row.upload):
         return True
     if row.state in (State.RECEIVED, State.REJECTED, State.SCREENING):

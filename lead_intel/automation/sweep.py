@@ -37,7 +37,11 @@ def accept_new_objects(connection: psycopg.Connection, settings: Settings, at_mo
         TransientError: storage does not answer.
     """
     known = upload_files.objects_listed(connection, settings.lead_intel_bucket)
-    fresh = [listed for listed in bucket.list_objects(settings) if (listed.path, listed.updated_at) not in known]
+    fresh = [
+        listed
+        for listed in bucket.list_objects(settings)
+        if (listed.path, listed.updated_at) not in known and not bucket.is_correction(listed.path)
+    ]
     created = []
     for listed in sorted(fresh, key=lambda listed: listed.updated_at)[:at_most]:
         try:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lead_intel.intake import consent, emails, identity, json_text, phones
+from lead_intel.intake.vouched import vouched_for
 from lead_intel.intake.consent import Word
 
 MAX_ATTRIBUTE_CHARS = 500
@@ -73,7 +74,7 @@ def judged(piece: pa.Table, rules: Rules) -> Judged:
     ours = _our_columns(rows, rules)
     phone, email = phones.normalised(ours["phone"]), emails.normalised(ours["email"])
     consented = consent.judged(ours["consent_source"], rules.words, ours["consent_at"], rules.received)
-    codes = _codes(phone.codes, email.invalid, consented)
+    codes = vouched_for(_codes(phone.codes, email.invalid, consented), rows)
     accepted = np.flatnonzero(pc.equal(codes, "").to_numpy(zero_copy_only=False))
     bad = pc.not_equal(codes, "")
     return Judged(

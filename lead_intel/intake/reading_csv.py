@@ -43,18 +43,19 @@ class _Aside:
     dialect: Dialect
     bad: dict[int, str] = field(default_factory=dict)
     mended: dict[int, list[str]] = field(default_factory=dict)
-    blank: list[int] = field(default_factory=list)
+    blank: dict[int, int] = field(default_factory=dict)
+    """Record number -> line breaks inside."""
 
     def __call__(self, row: csv.InvalidRow) -> str:
         width = len(self.dialect.headers)
-        if not row.text.strip():
-            self.blank.append(row.number)
+        cells = parsed_row(row.text, self.dialect.separator)
+        if not any(cell.strip() for cell in cells):
+            self.blank[row.number] = _breaks_in(row.text)
             return "skip"
-        if row.actual_columns > width and row.number > self.dialect.header_record:
-            cells = parsed_row(row.text, self.dialect.separator)
-            if len(cells) == row.actual_columns and not any(cell.strip() for cell in cells[width:]):
-                self.mended[row.number] = cells[:width]
-                return "skip"
+        below = row.number > self.dialect.header_record
+        if below and len(cells) == row.actual_columns > width and not any(cell.strip() for cell in cells[width:]):
+            self.mended[row.number] = cells[:width]
+            return "skip"
         self.bad[row.number] = row.text
         return "skip"
 
@@ -189,6 +190,7 @@ def _write_numbers(source: TextWithEnd, text: Utf8Text, aside: _Aside, cells: _C
         table = tables.read_table(tables.part(scratch, _NAME, "cells"))
         breaks[kept] = line_breaks(table.columns)
         breaks[in_order[[index for index, _ in cells.blank]]] = [count for _, count in cells.blank]
+        breaks[list(aside.blank)] = list(aside.blank.values())
         breaks[list(aside.bad)] = [_breaks_in(row) for row in aside.bad.values()]
         for index in _swallowing(table, breaks[kept], aside.dialect):
             cells.marks.setdefault(index, "row_quoting")

@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 
 from lead_intel.columns import BAD_CODE, BAD_TEXT, ColumnVerdict, header_of
 from lead_intel.contract import CONSENT_COLUMNS, PERSON_COLUMNS, ValidLeads
-from lead_intel.errors import LeadIntelError, RejectedInput
+from lead_intel.errors import RejectedInput
 from lead_intel.intake import consent, duplicates, json_text
+from lead_intel.intake.counting import BalanceBroken
 from lead_intel.intake.judges import Part, judged_parts
 from lead_intel.intake.judging import BETWEEN_CODES, Rules
 from lead_intel.intake.tables import BATCH_ROWS
@@ -77,10 +78,6 @@ class Validated:
         """Quarantined rows by their first code; sums to the quarantined rows."""
         first = self.quarantined["codes"].str.split(BETWEEN_CODES, n=1).str[0]
         return {str(code): int(count) for code, count in first.value_counts().items()}
-
-
-class BalanceBroken(LeadIntelError):
-    """Rows were lost or invented: a defect of ours."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +157,7 @@ def validate(
     *,
     received: date | None = None,
 ) -> Validated:
-    """Judge every row of `raw` (see `raw.raw_frame`) and hold the result as frames; raises as `screened` does."""
+    """Judge every row of `raw` (see `raw.raw_frame`; `vouched.VOUCHED` may stand beside its columns) and hold the result as frames; raises as `screened` does."""
     table = pa.Table.from_pandas(raw, preserve_index=False)
     pieces = (table.slice(start, BATCH_ROWS) for start in range(0, table.num_rows, BATCH_ROWS))
     with screened(pieces, table.num_rows, verdict, policy, supplier, scratch_parent, received=received) as found:
@@ -257,7 +254,7 @@ def _rules(verdict: ColumnVerdict, policy: Policy, supplier: str, received: date
     return Rules(
         mapping=verdict.mapping,
         attributes=_labelled(verdict.attributes[:MAX_ATTRIBUTES]),
-        original=_labelled((BAD_TEXT, *verdict.mapping, *verdict.attributes)),
+        original=labels_of(verdict),
         person=PERSON_COLUMNS,
         consent=CONSENT_COLUMNS,
         words=consent.vocabulary(policy, supplier),
@@ -282,6 +279,11 @@ def occurrences(validated: Validated) -> pd.DataFrame:
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks().cast(_TEXT)
+
+
+def labels_of(verdict: ColumnVerdict) -> dict[str, str]:
+    """Column of the raw frame -> its key in the originals of quarantined rows."""
+    return _labelled((BAD_TEXT, *verdict.mapping, *verdict.attributes))
 
 
 def _labelled(names: tuple[str, ...]) -> dict[str, str]:

@@ -81,7 +81,8 @@ def _rows(connection: psycopg.Connection, row: Ingestion) -> dict[str, Any]:
     # A row counts once, under its first code, so that the codes sum to the quarantined rows.
     codes = _counts(
         connection,
-        "select codes[1], count(*) from lead_intel.quarantined_rows where upload = %s group by 1 order by 2 desc, 1",
+        "select codes[1], count(*) from lead_intel.quarantined_rows where upload = %s and state = 'open' "
+        "group by 1 order by 2 desc, 1",
         row.upload,
     )
     return {

@@ -37,6 +37,7 @@ _FALLBACK_MIME = "application/octet-stream"
 # Supabase Storage's own rule for keys; everything else becomes a dash (the real name is kept as data).
 _NOT_A_KEY = re.compile(r"[^A-Za-z0-9_!.*'() &$=@;:+,?-]")
 SUPPLIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_CORRECTION = re.compile(r"[^/]+/corrections/upl_[0-9]{8}_[0-9a-z]{10}/[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,19 @@ def put_list(settings: Settings, source: Path, supplier: str, sha256: str) -> St
         bytes=source.stat().st_size,
         sha256=sha256,
     )
+
+
+def put_correction(settings: Settings, source: Path, supplier: str, upload: str, sha256: str) -> StoredObject:
+    """Upload a corrected file as `<supplier>/corrections/<upload>/<file>`, where no sweep takes it for a new list.
+
+    Raises: as `put_list`.
+    """
+    return put_list(settings, source, f"{supplier}/corrections/{upload}", sha256)
+
+
+def is_correction(path: str) -> bool:
+    """True for the path of an object that `put_correction` put."""
+    return _CORRECTION.fullmatch(path) is not None
 
 
 def _put(settings: Settings, source: Path, path: str) -> bool:

@@ -89,7 +89,7 @@ def _save_quarantined(connection: psycopg.Connection, upload: str, quarantined: 
     )
     copy_in(connection, ["incoming_quarantine"], quarantined[["file_no", "line", "codes", "original"]])
     connection.execute(
-        "delete from lead_intel.quarantined_rows q where upload = %s and not exists "
+        "delete from lead_intel.quarantined_rows q where upload = %s and state = 'open' and not exists "
         "(select from incoming_quarantine i where i.file_no = q.file_no and i.line = q.line)",
         (upload,),
     )

@@ -40,6 +40,8 @@ class UploadFile:
     file_name: str
     bytes: int
     sha256: str
+    rows: int | None
+    """Rows with text, as counted apart from the reader when the file was last read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def files_of(connection: psycopg.Connection, upload: str) -> list[UploadFile]:
     """The upload's files in order."""
     with connection.cursor(row_factory=class_row(UploadFile)) as cursor:
         return cursor.execute(
-            "select upload, file_no, kind, bucket, object_path, object_version, file_name, bytes, sha256 "
+            "select upload, file_no, kind, bucket, object_path, object_version, file_name, bytes, sha256, rows "
             "from lead_intel.upload_files where upload = %s order by file_no",
             (upload,),
         ).fetchall()
@@ -160,4 +162,11 @@ def set_file_reading(connection: psycopg.Connection, upload: str, file_no: int, 
             upload,
             file_no,
         ),
+    )
+
+
+def set_file_rows(connection: psycopg.Connection, upload: str, file_no: int, rows: int) -> None:
+    """Store how many rows the file holds, as counted apart from the reader."""
+    connection.execute(
+        "update lead_intel.upload_files set rows = %s where upload = %s and file_no = %s", (rows, upload, file_no)
     )

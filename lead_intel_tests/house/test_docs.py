@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ def commands_of(page: Path) -> list[str]:
     lines = [line for block in FENCE.findall(page.read_text()) for line in block.splitlines() if line.strip()]
     parts = [part.strip() for line in lines for part in line.split("&&")]
     return [part for part in parts if not part.startswith(INSTALLS) and part != "pytest"]
+
+
+@pytest.fixture(autouse=True)
+def repository_as_it_was() -> Iterator[None]:
+    """Files that a page's commands write are gone afterwards."""
+    before = set(REPOSITORY.iterdir())
+    yield
+    for written in set(REPOSITORY.iterdir()) - before:
+        if written.is_file():
+            written.unlink()
 
 
 @pytest.mark.slow

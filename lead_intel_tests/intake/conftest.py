@@ -108,6 +108,19 @@ def parse(tmp_path: Path) -> Callable[[bytes], Reading]:
     return parsing
 
 
+@pytest.fixture(scope="session")
+def parse_bytes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], Reading]:
+    """`parse`, for tests that make many inputs of their own."""
+    folder = tmp_path_factory.mktemp("parsed")
+
+    def parsing(content: bytes) -> Reading:
+        path = folder / "list.any"
+        path.write_bytes(content)
+        return loaded(read_csv(path, folder), folder)
+
+    return parsing
+
+
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[[bytes | Path], Reading]:
     """Reads bytes or a file as the product does, in a child."""
