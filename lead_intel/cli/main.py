@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from lead_intel.cli import compliance, house, lists, money, stand_ins, work
+from lead_intel.cli import compliance, house, keys, lists, money, stand_ins, work
 from lead_intel.cli.answers import answered, foreseen
 from lead_intel.errors import LeadIntelError
 
@@ -25,6 +25,7 @@ _INTERRUPTED = 130
 for module in (house, lists, work, money, compliance):
     module.add_commands(app)
 app.add_typer(compliance.dnc, name="dnc")
+app.add_typer(keys.keys, name="keys")
 app.add_typer(stand_ins.sandbox, name="sandbox")
 
 
