@@ -22,6 +22,7 @@ NDJSON = "application/x-ndjson"
 
 _BLOCK_BYTES = 1 << 16
 _NAME_CHARACTERS = 100
+_VALUE_BEGINS = '{["-0123456789tfn'
 _SPACE = re.compile(r"[ \t\n\r]*")
 # No text list holds them; a file with some of them is taken for binary data, whole.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -159,6 +160,8 @@ class BodyReader:
 
     def _take(self, text: str, at: int) -> int | None:
         """Take the row that begins at `at`; returns its end, None when it may go on in the next block."""
+        if text[at] not in _VALUE_BEGINS:
+            raise self._not_json()
         if text[at] != "{":
             raise RefusedBody(422, "row_not_object", f"Row {self._rows + 1} is not an object.")
         try:
