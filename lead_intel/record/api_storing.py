@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import psycopg
@@ -81,7 +81,7 @@ def _put(connection: psycopg.Connection, settings: Settings, found: Collected) -
     folder = Path(tempfile.mkdtemp(prefix=f"{found.upload}-api-", dir=parent))
     try:
         path = folder / f"api-{found.upload}.csv"
-        written = _write(path, found.columns, _batches(connection, found.upload))
+        written = write_csv(path, found.columns, _batches(connection, found.upload))
         if written != found.rows:
             raise LeadIntelError(
                 "rows_unbalanced",
@@ -106,8 +106,8 @@ def _batches(connection: psycopg.Connection, upload: str) -> Iterator[tuple[list
             yield columns, json.loads(bytes(cells))
 
 
-def _write(path: Path, columns: Sequence[str], batches: Iterator[tuple[list[str], list[list[str]]]]) -> int:
-    """Write the rows under the header `columns`; returns how many there were."""
+def write_csv(path: Path, columns: Sequence[str], batches: Iterable[tuple[Sequence[str], list[list[str]]]]) -> int:
+    """Write the rows of each batch, under columns of its own, below the header `columns`; returns how many."""
     rows_written = 0
     with path.open("w", encoding="utf-8", newline="") as handle:
         # CR LF: with it the writer quotes every cell that holds either.
