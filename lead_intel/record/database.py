@@ -19,7 +19,7 @@ MIGRATIONS = REPOSITORY / "deploy" / "supabase" / "migrations"
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _TRANSACTION_POOLER_PORT = 6543
-_POOL_SECONDS = 5.0
+_POOL_SECONDS = 3.0
 
 
 @contextmanager
