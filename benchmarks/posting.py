@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import psycopg
 import yaml
 
@@ -117,11 +118,15 @@ def measured(environment: dict[str, str], seconds: float) -> dict[str, Any]:
     assert hub.stdout is not None
     url = json.loads(hub.stdout.readline())["url"]
     result: dict[str, Any] = {}
+    server = psutil.Process(hub.pid)
     try:
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
             for name, (rows, connections) in CASES.items():
                 key = api_keys.create(connection, f"s{name}", "", 1, "benchmark")[1]
+                before = server.cpu_times().user + server.cpu_times().system
                 case = asyncio.run(post(url, key, rows, connections, seconds))
+                spent = server.cpu_times().user + server.cpu_times().system - before
+                case["server_cpu_ms_per_request"] = round(spent / sum(case["statuses"].values()) * 1000, 2)
                 stored = connection.execute(
                     "select coalesce(sum(rows), 0) from lead_intel.api_uploads where supplier = %s", (f"s{name}",)
                 ).fetchone()

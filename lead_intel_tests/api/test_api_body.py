@@ -1,4 +1,4 @@
-"""The reader of posted bodies, and what becomes of its rows: however cut into blocks, every value arrives as written."""
+"""The reader of posted bodies, and the list made of its rows: however a body is cut, each value arrives as written."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def test_null_is_blank_and_other_values_are_compact_text() -> None:
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_a_body_or_a_refusal(content: bytes, lines: bool) -> None:
     try:
-        read(content, NDJSON if lines else JSON)
-    except RefusedBody as refused:
-        assert refused.status in (400, 413, 422)
+        assert read(content, NDJSON if lines else JSON).rows > 0
+    except RefusedBody:
+        return
 
 
 def test_a_body_of_many_blocks_is_read_in_bounded_pieces() -> None:
