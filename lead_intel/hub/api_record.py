@@ -74,6 +74,8 @@ class Record:
             await self._ask(lambda connection: api_storing.store(connection, self._known_settings(), upload))
         except (Problem, LeadIntelError):
             return
+        except Exception as error:  # noqa: BLE001  # the answer is given; its text may quote a lead
+            self.report(error)
 
     async def keep_counts(self) -> None:
         """Add what was counted to the record, each second, until cancelled."""
@@ -101,6 +103,8 @@ class Record:
             await self._ask(api_traffic.add, counts)
         except Problem:
             self.counting.give_back(counts)
+        except Exception as error:  # noqa: BLE001  # statistics must not end the counting, nor quote anything
+            self.report(error)
 
     async def _ask(
         self,

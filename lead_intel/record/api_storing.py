@@ -51,6 +51,7 @@ def store_closed(connection: psycopg.Connection, settings: Settings) -> list[str
                 done.append(upload)
         except LeadIntelError as error:
             refusal = error
+            _say_why(connection, upload, error)
     if refusal is not None:
         raise refusal
     return done
@@ -73,6 +74,15 @@ def store(connection: psycopg.Connection, settings: Settings, upload: str) -> bo
         # As long as the object is written, the transaction holds no row that a post needs.
         _pin(connection, upload, _put(connection, settings, found))
     return True
+
+
+def _say_why(connection: psycopg.Connection, upload: str, error: LeadIntelError) -> None:
+    """Show on the upload's row why it is not in the bucket yet; its state, and what a person did to it, stay."""
+    connection.execute(
+        "update lead_intel.lead_ingestions set state_reason = %(reason)s, state_message = %(message)s, "
+        "state_remedy = %(remedy)s, updated_at = now() where upload = %(upload)s and state = 'received'",
+        {"upload": upload, **error.as_reason()},
+    )
 
 
 def _put(connection: psycopg.Connection, settings: Settings, found: Collected) -> StoredObject:
@@ -145,4 +155,9 @@ def _pin(connection: psycopg.Connection, upload: str, stored: StoredObject) -> N
     connection.execute("update lead_intel.api_batches set cells = null where upload = %s", (upload,))
     connection.execute(
         "update lead_intel.lead_ingestions set collecting = false, updated_at = now() where upload = %s", (upload,)
+    )
+    connection.execute(
+        "update lead_intel.lead_ingestions set state_reason = null, state_message = null, state_remedy = null "
+        "where upload = %s and state = 'received'",
+        (upload,),
     )

@@ -244,10 +244,12 @@ def test_storage_that_is_down_keeps_the_rows_until_it_is_back(
     sandbox.fault("supabase_storage", "server_error")
     with pytest.raises(TransientError):
         close_posted(database, settings, policy.ingestion)
-    assert ingestions.find(database, upload).collecting
+    waiting = ingestions.find(database, upload)
+    assert (waiting.collecting, waiting.state, waiting.state_reason) == (True, "received", "storage_down")
     sandbox.clear()
     assert close_posted(database, settings, policy.ingestion) == [upload]
     assert stored_text(settings, database, upload, tmp_path).count("\r\n") == 2
+    assert ingestions.find(database, upload).state_reason is None
 
 
 def test_an_object_that_is_not_pinned_yet_is_no_list_that_somebody_dropped(
