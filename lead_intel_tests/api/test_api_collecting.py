@@ -166,6 +166,7 @@ def test_a_stopped_upload_goes_on_collecting_and_waits_for_resume(
     row = ingestions.find(database, upload)
     assert (row.state, row.stop_requested) == ("received", False)
     assert account_of(database, upload)["posted"]["rows"] == 2
+    assert "posted so far" in acme.client.get(acme.url).text
 
 
 def test_the_sensor_closes_and_stores_and_the_next_one_launches(
