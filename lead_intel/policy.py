@@ -11,10 +11,10 @@ import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lead_intel.errors import SetupError, UsageError
 
@@ -166,6 +166,37 @@ class Sla(_Dated):
     stages: dict[Literal["validation", "lookup", "dnc", "enrichment", "activation"], StageTarget]
 
 
+class Ingestion(_Dated):
+    """ingestion.yml: how leads may be posted, and when a supplier's open upload closes."""
+
+    close_rows: int = Field(ge=1, le=1_000_000, description="an upload holds at most so many posted rows")
+    close_minutes: float = Field(gt=0, le=1440, description="after its first row an upload is open for so long")
+    close_bytes: int = Field(ge=1_000, le=1_000_000_000, description="and for at most so many bytes of cells")
+    body_bytes: int = Field(ge=1_000, le=100_000_000)
+    body_seconds: float = Field(gt=0, le=600, description="a body that takes longer to arrive is refused")
+    rows_per_request: int = Field(ge=1, le=100_000)
+    row_characters: int = Field(ge=100, le=100_000)
+    fields_per_row: int = Field(ge=3, le=1_000)
+    nested_depth: int = Field(ge=1, le=64, description="of objects and arrays inside a field")
+    columns_per_upload: int = Field(ge=3, le=1_000, description="distinct field names of all rows of an upload")
+    requests_per_second: float = Field(gt=0, description="of one key, beyond the burst")
+    burst: int = Field(ge=1)
+    concurrent_requests: int = Field(ge=1, le=1_000, description="of one key at the same moment")
+    key_days: int = Field(ge=1, le=3650, description="a new key is valid for so long unless told otherwise")
+    idempotency_days: int = Field(ge=1, le=365, description="a retry under its Idempotency-Key is known for so long")
+    suspended: tuple[str, ...] = Field(default=(), description="suppliers whose posts are refused for now")
+
+    @model_validator(mode="after")
+    def _a_request_fits_into_an_upload(self) -> Self:
+        if self.rows_per_request > self.close_rows or self.body_bytes > self.close_bytes:
+            msg = "a request must fit into an upload: rows_per_request <= close_rows, body_bytes <= close_bytes"
+            raise ValueError(msg)
+        if self.fields_per_row > self.columns_per_upload:
+            msg = "a row must fit into an upload: fields_per_row <= columns_per_upload"
+            raise ValueError(msg)
+        return self
+
+
 class Policy(_Strict):
     """All policy files together."""
 
@@ -179,6 +210,7 @@ class Policy(_Strict):
     activation: Activation
     guardrails: Guardrails
     sla: Sla
+    ingestion: Ingestion
 
     def limits_of(self, vendor: str) -> VendorLimits:
         """Limits of `vendor`, or UsageError when policy does not know it."""

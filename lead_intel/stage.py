@@ -186,6 +186,7 @@ def _take(
     if has_ended(instance, run_id):
         raise _lost_hold(upload)
     found = ingestions.find(connection, upload)
+    ingestions.refuse_collecting(found)
     holder = found.run_id if found.run_id != run_id else None
     ended = holder if holder is not None and has_ended(instance, holder) else None
     if not ingestions.hold_for_run(connection, upload, run_id, ended_holder=ended, stale_seconds=STALE_SECONDS):

@@ -158,7 +158,12 @@ def turn_of(desk: Desk, upload: str) -> Iterator[None]:
 
 
 def screen(desk: Desk, upload: str) -> None:
-    """Validate, look up and screen."""
+    """Validate, look up and screen.
+
+    Raises:
+        UsageError: the upload still collects posted leads.
+    """
+    ingestions.refuse_collecting(ingestions.find(desk.connection, upload))
     _work(
         desk, jobs.SCREEN, upload, is_done=lambda: not _needs_screening(desk, ingestions.find(desk.connection, upload))
     )
@@ -262,6 +267,10 @@ def resume(desk: Desk, upload: str, by: str) -> None:
     """
     row = ingestions.find(desk.connection, upload)
     ingestions.clear_stop(desk.connection, upload)
+    if row.collecting:
+        ingestions.set_state(desk.connection, upload, State.RECEIVED)
+        desk.say(f"{upload} still collects posted leads; it is screened by itself once it is closed.")
+        return
     if _needs_screening(desk, row):
         screen(desk, upload)
     elif row.stage == "activation" and row.activation_ready and _may_go_on_pushing(desk, row):

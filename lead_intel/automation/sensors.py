@@ -9,6 +9,7 @@ import dagster as dg
 
 from lead_intel.automation import jobs
 from lead_intel.automation.attempts import Attempt, attempts_due
+from lead_intel.automation.posted import close_posted
 from lead_intel.automation.reaper import reap
 from lead_intel.automation.resuming import resumable
 from lead_intel.automation.sweep import accept_new_objects
@@ -116,4 +117,22 @@ def failed_uploads(context: dg.RunFailureSensorContext, surroundings: Surroundin
             ingestions.fail_if_never_begun(connection, upload, record.create_timestamp.timestamp(), **reason)
 
 
-ALL = [lists_in_bucket, paused_uploads, interrupted_uploads, failed_uploads]
+@dg.sensor(
+    name="posted_leads",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Closes uploads of posted leads when their time is over, and puts their rows into the bucket; "
+    "`lists_in_bucket` then screens them.",
+)
+def posted_leads(surroundings: Surroundings) -> dg.SkipReason:
+    """Close and store; launches nothing."""
+    try:
+        with surroundings.connected() as connection:
+            stored = close_posted(connection, surroundings.settings, surroundings.policy.ingestion)
+    except LeadIntelError as error:
+        # The rows are safe in the database: look again.
+        return dg.SkipReason(f"{error.message} {error.remedy}")
+    return dg.SkipReason(f"In the bucket now: {', '.join(stored)}." if stored else "No upload of posted leads is due.")
+
+
+ALL = [lists_in_bucket, posted_leads, paused_uploads, interrupted_uploads, failed_uploads]

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 import psycopg
 
 from lead_intel.errors import RejectedInput
-from lead_intel.record import bucket, upload_files
+from lead_intel.record import api_storing, bucket, upload_files
 from lead_intel.settings import Settings
 
 UNSORTED = "unsorted"
@@ -46,7 +46,7 @@ def accept_new_objects(connection: psycopg.Connection, settings: Settings, at_mo
     for listed in sorted(fresh, key=lambda listed: listed.updated_at)[:at_most]:
         try:
             version = bucket.version_of(settings, listed.path)
-            if not upload_files.object_seen(connection, settings.lead_intel_bucket, listed.path, version):
+            if not _is_handled(connection, settings, listed.path, version):
                 stored = bucket.read_stored(settings, listed.path)
                 version = stored.object_version
                 accepted = upload_files.accept(connection, stored, supplier_of(listed.path))
@@ -56,3 +56,10 @@ def accept_new_objects(connection: psycopg.Connection, settings: Settings, at_mo
             continue  # gone again, or replaced meanwhile: the next sweep sees what is there then
         upload_files.mark_object_listed(connection, settings.lead_intel_bucket, listed.path, version, listed.updated_at)
     return created
+
+
+def _is_handled(connection: psycopg.Connection, settings: Settings, path: str, version: str) -> bool:
+    """True for an object that was seen before, or that holds posted rows: it may lie there before it is pinned."""
+    return upload_files.object_seen(connection, settings.lead_intel_bucket, path, version) or api_storing.owns(
+        connection, path
+    )

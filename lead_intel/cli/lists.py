@@ -86,10 +86,11 @@ def upload(
 
 def uploads(as_json: Json = False) -> None:
     """List the newest uploads."""
-    from lead_intel.record import ingestions
+    from lead_intel.record import api_uploads, ingestions
 
     with record(as_json=as_json) as (_, connection):
         rows = ingestions.newest(connection)
+        collected = api_uploads.rows_of_open(connection)
         if as_json:
             print_json(
                 {
@@ -101,6 +102,8 @@ def uploads(as_json: Json = False) -> None:
                             "state_reason": row.state_reason,
                             "created_at": row.created_at,
                             "rows": row.rows_file,
+                            "source": row.source,
+                            **({"posted_rows": collected[row.upload]} if row.upload in collected else {}),
                         }
                         for row in rows
                     ]
@@ -115,9 +118,10 @@ def uploads(as_json: Json = False) -> None:
             table.add_column(heading)
         for row in rows:
             state = f"{row.state} ({row.state_reason})" if row.state_reason else row.state
-            table.add_row(
-                row.upload, state, row.supplier, str(row.rows_file or "-"), f"{row.created_at:%Y-%m-%d %H:%M}"
-            )
+            if row.upload in collected:
+                state = f"{state} (collects posted leads)"
+            count = row.rows_file or collected.get(row.upload)
+            table.add_row(row.upload, state, row.supplier, str(count or "-"), f"{row.created_at:%Y-%m-%d %H:%M}")
         stdout.print(table)
 
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from lead_intel.cli import compliance, house, lists, money, quarantine, stand_ins, work
+from lead_intel.cli import compliance, house, keys, lists, money, quarantine, stand_ins, work
 from lead_intel.cli.answers import answered, foreseen
 from lead_intel.errors import LeadIntelError, UsageError
 
@@ -28,6 +28,7 @@ _MISTYPED: type[Exception] = typer.BadParameter.__bases__[0]
 for module in (house, lists, work, money, compliance):
     module.add_commands(app)
 app.add_typer(compliance.dnc, name="dnc")
+app.add_typer(keys.keys, name="keys")
 app.add_typer(quarantine.quarantine, name="quarantine")
 app.add_typer(stand_ins.sandbox, name="sandbox")
 

@@ -17,6 +17,7 @@ from starlette.templating import Jinja2Templates
 from starlette.websockets import WebSocket
 
 from lead_intel.errors import LeadIntelError
+from lead_intel.hub import api as ingestion
 from lead_intel.hub.dagster_gate import DagsterGate, Unreachable
 from lead_intel.hub.doors import Doors
 from lead_intel.hub.status import Status, read_status
@@ -44,12 +45,14 @@ def create_app(dagster_url: str | None = None) -> Starlette:
     """The hub. Without `dagster_url`, /dagster says that the web UI is not running."""
     gate = DagsterGate(dagster_url) if dagster_url else None
     hub = Hub(gate)
+    api = ingestion.Api()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         if gate is not None:
             await gate.open()
-        yield
+        async with api.serving():
+            yield
         if gate is not None:
             await gate.close()
 
@@ -57,12 +60,13 @@ def create_app(dagster_url: str | None = None) -> Starlette:
         routes=[
             Route("/", hub.status_page),
             Route("/healthz", hub.health),
+            *api.routes,
             Route("/dagster", hub.to_dagster_home),
             Route("/dagster/{path:path}", hub.dagster, methods=_METHODS),
             WebSocketRoute("/dagster/{path:path}", hub.dagster_socket),
             Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
         ],
-        middleware=[Middleware(Doors)],
+        middleware=[Middleware(Doors, keyed=ingestion.PREFIX)],
         lifespan=lifespan,
     )
 

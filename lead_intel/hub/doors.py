@@ -2,7 +2,7 @@
 
 The hub and Dagster's webserver behind it have no login, so a page of another site in the same browser must not be
 able to reach them: not by DNS rebinding (Host), not by a form, image or script (Origin, Sec-Fetch-Site), not by a
-socket.
+socket. What asks for a key that no browser has needs none of this, and is served under any name.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ Headers = Mapping[bytes, bytes]
 class Doors:
     """Refuses what does not come from this machine's own names and, for acts and sockets, from our own pages."""
 
-    def __init__(self, app: ASGIApp, names: frozenset[str] = LOOPBACK_NAMES) -> None:
+    def __init__(self, app: ASGIApp, keyed: str, names: frozenset[str] = LOOPBACK_NAMES) -> None:
         self._app = app
+        self._keyed = keyed
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 400 or 403 (a socket: refused at the handshake)."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket") or self._asks_for_a_key(scope):
             await self._app(scope, receive, send)
             return
         refusal = self._refusal(scope)
@@ -40,6 +41,9 @@ class Doors:
             await WebSocketClose(_POLICY_VIOLATION, refusal[1])(scope, receive, send)
         else:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
+
+    def _asks_for_a_key(self, scope: Scope) -> bool:
+        return bool(scope["type"] == "http" and scope["path"].startswith(self._keyed))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = dict(scope["headers"])

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from lead_intel.guardrails.evaluate import GUARDRAILS
-from lead_intel.record import database, guardrails, ingestions
+from lead_intel.record import api_uploads, database, guardrails, ingestions
 from lead_intel.record.database import connected
 from lead_intel.record.guardrails import GuardrailRow
 from lead_intel.record.ingestions import Ingestion
@@ -101,10 +101,11 @@ def read_status(settings: Settings) -> Status:
     with connected(settings) as connection, connection.transaction():
         now = database.now(connection)
         rows = ingestions.newest(connection, _UPLOADS_SHOWN)
+        collected = api_uploads.rows_of_open(connection)
         checks = guardrails.latest(connection)
     return Status(
         embedded=settings.lead_intel_environment == "embedded",
-        uploads=[_upload(row) for row in rows],
+        uploads=[_upload(row, collected.get(row.upload)) for row in rows],
         checks=[_check(row) for row in checks],
         at=now,
     )
@@ -115,14 +116,14 @@ def badge_of(word: str) -> Badge:
     return Badge(_TONES.get(word, "neutral"), word.replace("_", " "))
 
 
-def _upload(row: Ingestion) -> UploadView:
+def _upload(row: Ingestion, posted: int | None) -> UploadView:
     return UploadView(
         upload=row.upload,
         supplier=row.supplier,
         badge=badge_of(row.state),
         reason=row.state_message or row.state_reason or "",
         remedy=row.state_remedy or "",
-        rows=_balance(row),
+        rows=_balance(row) if posted is None else {"posted so far": posted},
         sample=_percent(row.sample_percent),
         stages=[_stage(row, stage) for stage in STAGES],
         received=row.created_at,

@@ -142,13 +142,17 @@ def environment_of(folder: Path) -> dict[str, str]:
     home = Home.at(folder)
     chosen = chosen_settings(home, os.environ)
     lease = running_lease(home)
-    running = set() if lease is None else {name for name in (POSTGRES, SANDBOX) if lease.look(name).settled}
+    running = set() if lease is None else {name for name in (POSTGRES, SANDBOX, GATEWAY) if lease.look(name).settled}
     if lease is not None:
         lease.connection.close()
     if (not chosen.has_database and POSTGRES not in running) or (chosen.needs_sandbox and SANDBOX not in running):
         raise SetupError("not_up", f"Nothing is up for {home.folder}.", "Start it with `lead-intel up --detach` first.")
     prepare_dagster_home(home)
-    return _environment(home, chosen)
+    environment = _environment(home, chosen)
+    port = home.recorded_port(GATEWAY)
+    if GATEWAY in running and port is not None:
+        environment["LEAD_INTEL_API_URL"] = f"{loopback(port)}/v1/leads"
+    return environment
 
 
 _More = Callable[[Home, dict[str, str]], list[list[Service]]]
@@ -284,6 +288,7 @@ def _is_up(home: Home, program: str) -> bool:
 def _print_addresses(house: House) -> None:
     lines = {
         "Hub": loopback(house.ports[GATEWAY]) if GATEWAY in house.ports else None,
+        "Leads API": f"{loopback(house.ports[GATEWAY])}/v1/leads" if GATEWAY in house.ports else None,
         "Dagster": f"{loopback(house.ports[GATEWAY])}{DAGSTER_PREFIX}" if DAEMON in house.ports else None,
         "Sandbox": loopback(house.ports[SANDBOX]) if SANDBOX in house.ports else None,
         "Storage": house.environment.get("SUPABASE_URL"),

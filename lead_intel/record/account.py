@@ -26,12 +26,15 @@ def account_of(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
         "upload": upload,
         "supplier": row.supplier,
         "profile": row.profile,
+        "source": row.source,
         "state": row.state.value,
         "state_reason": row.state_reason,
         "state_message": row.state_message,
         "state_remedy": row.state_remedy,
     }
     account |= _columns(connection, upload)
+    if row.source == "api":
+        account["posted"] = _posted(connection, upload)
     if row.rows_file is not None:
         account |= _rows(connection, row)
     verdicts = _counts(
@@ -94,6 +97,15 @@ def _rows(connection: psycopg.Connection, row: Ingestion) -> dict[str, Any]:
         },
         "quarantine": codes,
     }
+
+
+def _posted(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
+    """Rows that suppliers posted into this upload, and when it closes or closed."""
+    row = connection.execute(
+        "select rows, closes_at, closed_at from lead_intel.api_uploads where upload = %s", (upload,)
+    ).fetchone()
+    assert row is not None  # noqa: S101  # both are written in one transaction
+    return {"rows": row[0], "closes_at": row[1], "closed_at": row[2]}
 
 
 def _activation(connection: psycopg.Connection, newest: Plan) -> dict[str, Any]:

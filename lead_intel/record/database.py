@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
+from psycopg_pool import ConnectionPool
 
 from lead_intel.errors import SetupError, TransientError
 from lead_intel.settings import REPOSITORY, Settings
@@ -17,6 +19,7 @@ MIGRATIONS = REPOSITORY / "deploy" / "supabase" / "migrations"
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _TRANSACTION_POOLER_PORT = 6543
+_POOL_SECONDS = 3.0
 
 
 @contextmanager
@@ -37,16 +40,7 @@ def connect(settings: Settings) -> psycopg.Connection:
     """Like `connected`, for callers that own the connection's life."""
     url = settings.database_url.get_secret_value()
     try:
-        info = psycopg.conninfo.conninfo_to_dict(url)
-        # Named prepared statements and session settings do not survive Supabase's transaction pooler.
-        pooled = str(info.get("port", "")) == str(_TRANSACTION_POOLER_PORT)
-        return psycopg.connect(
-            url,
-            autocommit=True,
-            connect_timeout=10,
-            application_name="lead-intel",
-            prepare_threshold=None if pooled else 5,
-        )
+        return psycopg.connect(url, **_options(url))
     except psycopg.ProgrammingError:
         raise SetupError(
             "database_url", "DATABASE_URL is not a PostgreSQL URL.", "See DATABASE_URL in .env.example."
@@ -56,6 +50,32 @@ def connect(settings: Settings) -> psycopg.Connection:
         raise TransientError(
             "database_down", f"PostgreSQL does not answer: {reason}.", "Check DATABASE_URL and the server."
         ) from None
+
+
+def pool(settings: Settings, at_most: int) -> ConnectionPool:
+    """Connections like `connect`'s, kept open for a server, which opens and closes the pool."""
+    url = settings.database_url.get_secret_value()
+    return ConnectionPool(
+        url,
+        kwargs=_options(url),
+        min_size=1,
+        max_size=at_most,
+        timeout=_POOL_SECONDS,
+        check=ConnectionPool.check_connection,
+        open=False,
+    )
+
+
+def _options(url: str) -> dict[str, Any]:
+    info = psycopg.conninfo.conninfo_to_dict(url)
+    # Named prepared statements and session settings do not survive Supabase's transaction pooler.
+    pooled = str(info.get("port", "")) == str(_TRANSACTION_POOLER_PORT)
+    return {
+        "autocommit": True,
+        "connect_timeout": 10,
+        "application_name": "lead-intel",
+        "prepare_threshold": None if pooled else 5,
+    }
 
 
 def now(connection: psycopg.Connection) -> datetime:

@@ -45,6 +45,8 @@ class Ingestion:
     heartbeat_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    source: str
+    collecting: bool
 
     def __post_init__(self) -> None:
         # The column is text; psycopg hands it over as such.
@@ -66,7 +68,7 @@ def waiting_for_launch(connection: psycopg.Connection, older_than_seconds: float
     """Uploads that were accepted and that nobody has started to screen."""
     rows = connection.execute(
         "select upload from lead_intel.lead_ingestions where state = 'received' and run_id is null "
-        "and created_at < now() - make_interval(secs => %s) order by created_at limit 50",
+        "and not collecting and created_at < now() - make_interval(secs => %s) order by created_at limit 50",
         (older_than_seconds,),
     ).fetchall()
     return [str(row[0]) for row in rows]
@@ -128,6 +130,16 @@ def find(connection: psycopg.Connection, upload: str) -> Ingestion:
     return row
 
 
+def refuse_collecting(row: Ingestion) -> None:
+    """Raise UsageError while the upload still collects rows: half of it must not be screened."""
+    if row.collecting:
+        raise UsageError(
+            "upload_open",
+            f"{row.upload} still collects posted leads.",
+            "It is screened by itself once it is closed and in the bucket.",
+        )
+
+
 def find_same_bytes(connection: psycopg.Connection, supplier: str, sha256: str) -> Ingestion | None:
     """The upload made of these bytes by this supplier, if any."""
     row = connection.execute(
@@ -182,7 +194,7 @@ def fail_if_never_begun(
     connection.execute(
         "update lead_intel.lead_ingestions set state = 'failed', state_reason = %(reason)s, "
         "state_message = %(message)s, state_remedy = %(remedy)s, updated_at = now() where upload = %(upload)s "
-        "and state not in ('screening', 'enriching', 'activating', 'rejected') "
+        "and state not in ('screening', 'enriching', 'activating', 'rejected') and not collecting "
         "and updated_at < to_timestamp(%(since)s)",
         {"upload": upload, "since": since, "reason": reason, "message": message, "remedy": remedy},
     )

@@ -82,6 +82,7 @@ def test_sensors_and_schedules_are_on() -> None:
     repository = definitions.get_repository_def()
     assert {s.name for s in repository.sensor_defs} == {
         "lists_in_bucket",
+        "posted_leads",
         "paused_uploads",
         "interrupted_uploads",
         "failed_uploads",
