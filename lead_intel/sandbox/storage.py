@@ -39,6 +39,7 @@ class SupabaseStorage(Service):
         "bucket_types": "the bucket allows `types` only (default image/png)",
         "database_timeout": "544, the database timed out",
         "cut": "a resumable upload's connection dies after `bytes` bytes of a chunk were taken, and kept",
+        "narrow": "a resumable upload's bytes are taken at `bytes_per_second`",
         "upload_expired": "a resumable upload's URL has expired (410) and stays so",
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import math
 import re
 import time
 import uuid
@@ -184,7 +185,9 @@ class ResumableEndpoints:
             _refuse(400, "Chunks must be 6 MB\n")
         cut = call.fault("cut")
         most = int(cut.number("bytes", CHUNK // 2)) if cut else left
-        writer = asyncio.create_task(self._take(call.request, upload, min(most, left)))
+        narrow = call.fault("narrow")
+        rate = narrow.number("bytes_per_second", 1_000_000) if narrow else math.inf
+        writer = asyncio.create_task(self._take(call.request, upload, min(most, left), rate))
         self._writers[upload.version] = writer
         try:
             await asyncio.wait({writer})
@@ -193,7 +196,7 @@ class ResumableEndpoints:
             if self._writers.get(upload.version) is writer:
                 del self._writers[upload.version]
         new = self._uploads.offset(upload)
-        call.note.update(upload=upload.version, offset=offset, taken=new - offset)
+        call.note.update(upload=upload.version, offset=offset, announced=announced, taken=new - offset)
         if cut:
             await drop(call.request.scope)
         if writer.cancelled() or cut:
@@ -202,13 +205,14 @@ class ResumableEndpoints:
             await self._complete(upload)
         return new
 
-    async def _take(self, request: Request, upload: Resumable, most: int) -> int:
+    async def _take(self, request: Request, upload: Resumable, most: int, rate: float) -> int:
         taken = 0
         with self._uploads.open(upload) as file:
             async for chunk in _body(request):
                 part = chunk[: most - taken]
                 file.write(part)
                 taken += len(part)
+                await asyncio.sleep(len(part) / rate)
                 if taken == most:
                     break
         return taken
