@@ -130,6 +130,8 @@ class ListUpload:
 
     def _send(self, source: Source, upload_id: str, path: str, offset: int) -> None:
         size = self.found.stamp.size
+        if offset == size:
+            return self._finish(source, upload_id)
         while offset < size:
             length = min(resumable.CHUNK, size - offset)
             chunk = source.read(offset, length)
@@ -140,6 +142,19 @@ class ListUpload:
                 offset = self._append(upload_id, offset, chunk)
             except resumable.OffsetConflict:
                 offset = self._after_conflict(upload_id, path, offset)
+        return None
+
+    def _finish(self, source: Source, upload_id: str) -> None:
+        """All bytes are there, and nobody knows whether the object is: a server may die in between.
+
+        Nothing, sent at the end, makes the object if it is not there.
+        """
+        if not source.ends_as(self.sha256, self.found.stamp.size, b""):
+            raise FileChanged
+        try:
+            resumable.append(self.http, self.settings, upload_id, self.found.stamp.size, 0, iter(()))
+        except resumable.OffsetConflict:
+            return  # it is there
 
     def _append(self, upload_id: str, offset: int, chunk: bytes) -> int:
         told = 0
