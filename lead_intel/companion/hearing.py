@@ -6,6 +6,7 @@ printable values of the kinds that the protocol names are shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from lead_intel.uploads import STAGE_LABELS, State
 
 _STATES = frozenset(State)
 _LONGEST = 80
+_UPLOAD = re.compile(r"upl_[0-9]{8}_[0-9a-z]{10}")
+_LIST = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class HeardSample:
     """A sample that somebody chose for an upload, or that was drawn."""
 
     upload: str
-    list: str
+    list: str | None
     percent: float
     leads: int | None
 
@@ -53,14 +56,16 @@ def sample_of(data: Mapping[str, Any]) -> HeardSample | None:
     upload, digest, percent, leads = (data.get(name) for name in ("upload", "list", "percent", "leads"))
     if not isinstance(percent, int | float) or not 0 <= percent <= 100 or isinstance(percent, bool):
         return None
-    if not isinstance(upload, str) or not isinstance(digest, str) or not (leads is None or _is_count(leads)):
+    if not isinstance(upload, str) or not (leads is None or _is_count(leads)):
         return None
-    return HeardSample(_plain(upload), _plain(digest), float(percent), leads)
+    if not _UPLOAD.fullmatch(upload) or not (digest is None or (isinstance(digest, str) and _LIST.fullmatch(digest))):
+        return None
+    return HeardSample(upload, digest, float(percent), leads)
 
 
 def _state(subject: str, data: Mapping[str, Any]) -> str | None:
     state, reason, rows = data.get("state"), data.get("reason"), data.get("rows")
-    if state not in _STATES:
+    if not isinstance(state, str) or state not in _STATES:
         return None
     because = f" ({_plain(reason)})" if isinstance(reason, str) and reason else ""
     counts = ""
@@ -75,10 +80,10 @@ _ROWS = ("file", "accepted", "quarantined", "duplicate")
 
 def _subject(data: Mapping[str, Any], names: Mapping[str, str]) -> str | None:
     upload = data.get("upload")
-    if not isinstance(upload, str):
+    if not isinstance(upload, str) or not _UPLOAD.fullmatch(upload):
         return None
     name = names.get(str(data.get("list")))
-    return _plain(upload) if name is None else f"{name} ({_plain(upload)})"
+    return upload if name is None else f"{name} ({upload})"
 
 
 def _plain(text: str) -> str:

@@ -9,7 +9,7 @@ import psycopg
 
 from lead_intel.errors import LeadIntelError
 from lead_intel.record import ingestions
-from lead_intel.record.channel import list_digest, publish
+from lead_intel.record.channel import is_sha256, list_digest, publish
 from lead_intel.record.database import connected
 from lead_intel.record.ingestions import Ingestion
 from lead_intel.settings import Settings
@@ -57,5 +57,5 @@ def announce_sample(settings: Settings, row: Ingestion, leads: int | None = None
     publish(settings, "upload.sample", {**_about(row), "percent": percent, "leads": leads})
 
 
-def _about(row: Ingestion) -> dict[str, str]:
-    return {"upload": row.upload, "list": list_digest(row.sha256)}
+def _about(row: Ingestion) -> dict[str, str | None]:
+    return {"upload": row.upload, "list": list_digest(row.sha256) if is_sha256(row.sha256) else None}

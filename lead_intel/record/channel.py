@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import threading
 import uuid
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ CHANNEL = "lead-ingestion"
 VERSION = 1
 _TIMEOUT = httpx.Timeout(2.0)
 _DIGEST_LENGTH = 16
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +53,11 @@ class Sender:
 def list_digest(sha256: str) -> str:
     """The name of a list on the channel: the beginning of the SHA-256 of its bytes."""
     return sha256[:_DIGEST_LENGTH]
+
+
+def is_sha256(text: str) -> bool:
+    """True for a digest; an upload that no file began has none."""
+    return _SHA256.fullmatch(text) is not None
 
 
 _product = Sender("product")

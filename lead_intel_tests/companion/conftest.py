@@ -89,11 +89,12 @@ class Companion:
     home: Path
     folder: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("LEAD_INTEL", "DATABASE"))}
         project = {name: value for name, value in self.cloud.settings.items() if name.startswith("SUPABASE_")}
-        return {**plain, **project, "LEAD_INTEL_HOME": str(self.home)}
+        return {**plain, **project, "LEAD_INTEL_HOME": str(self.home), **self.more}
 
     def start(self, *options: str, settle: str = "0.3") -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -181,7 +182,8 @@ def companion_of(tmp_path: Path) -> Iterator[Callable[[Cloud], Companion]]:
         for process in companion.running:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            # Shown by pytest when the test failed.
+            sys.stderr.write(process.communicate()[1] or "")
 
 
 @pytest.fixture
