@@ -18,6 +18,7 @@ from urllib.parse import quote
 import httpx
 
 from lead_intel.errors import RejectedInput, SetupError, TransientError
+from lead_intel.record import resumable
 from lead_intel.record.upload_files import StoredObject, UploadFile
 from lead_intel.settings import Settings, StorageSettings
 
@@ -72,9 +73,9 @@ def put_list(settings: Settings, source: Path, supplier: str, sha256: str) -> St
     """
     name = object_name(source.name)
     path = f"{supplier}/{name}"
-    if not _put(settings, source, path) and read_stored(settings, path, source.name).sha256 != sha256:
+    if not _put(settings, source, path, sha256) and read_stored(settings, path, source.name).sha256 != sha256:
         path = f"{supplier}/{other_object_name(name, sha256)}"
-        _put(settings, source, path)
+        _put(settings, source, path, sha256)
     return StoredObject(
         bucket=settings.lead_intel_bucket,
         object_path=path,
@@ -85,10 +86,18 @@ def put_list(settings: Settings, source: Path, supplier: str, sha256: str) -> St
     )
 
 
-def _put(settings: Settings, source: Path, path: str) -> bool:
+def _put(settings: Settings, source: Path, path: str, sha256: str) -> bool:
+    """False when the name is taken."""
     from storage3.exceptions import StorageApiError
 
     mime = mime_of(source.name)
+    if source.stat().st_size > resumable.CHUNK:
+        # Supabase caps standard uploads, and a list of a million rows is beyond the cap.
+        try:
+            resumable.put_file(settings, source, path, mime, sha256)
+        except resumable.NameTaken:
+            return False
+        return True
     try:
         with _storage(settings) as client:
             client.storage.from_(settings.lead_intel_bucket).upload(path, source, {"content-type": mime})

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,6 +25,7 @@ CHUNK = 6 * 1024 * 1024
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 _MOST_WAIT_SECONDS = 300.0
+_TRIES = 3
 
 
 class NameTaken(Exception):
@@ -139,6 +142,34 @@ def give_up(http: httpx.Client, settings: StorageSettings, identity: str) -> Non
         _send(http, settings, "DELETE", identity, {})
     except TransientError:
         return
+
+
+def put_file(settings: StorageSettings, source: Path, path: str, content_type: str, sha256: str) -> None:
+    """Upload a file in one go, over a line that may break a few times.
+
+    Raises:
+        NameTaken: there is an object of that name.
+        RejectedInput, SetupError, TransientError: as `begin`.
+    """
+    size, tries = source.stat().st_size, 0
+    with client() as http, source.open("rb") as file:
+        identity = begin(http, settings, path, size, content_type, sha256)
+        offset = 0
+        while offset < size:
+            file.seek(offset)
+            chunk = file.read(CHUNK)
+            try:
+                offset = append(http, settings, identity, offset, len(chunk), iter((chunk,)))
+            except OffsetConflict:
+                raise NameTaken from None
+            except UploadGone:
+                raise TransientError("upload_expired", "The upload expired.", "Upload the list again.") from None
+            except TransientError:
+                tries += 1
+                if tries > _TRIES:
+                    raise
+                time.sleep(tries)
+                offset = progress_of(http, settings, identity).offset
 
 
 def _send(

@@ -201,6 +201,7 @@ def publish(cloud: Any, event: str, data: dict[str, Any], **envelope: Any) -> No
     assert reply.status_code == 202
 
 
+@pytest.mark.slow
 def test_a_broken_line_is_mended_and_losses_are_counted(tapped: Any, cloud: Any, wire: Wire, eventually: Any) -> None:
     watching = tapped.start()
     eventually(lambda: "companion.started" in cloud.events())
@@ -239,6 +240,7 @@ def test_what_strangers_say_moves_and_shows_nothing(tapped: Any, cloud: Any, eve
     assert shown == [f"{state['upload']}: rejected (]0;nomissing)."]
 
 
+@pytest.mark.slow
 def test_a_hung_channel_stops_no_upload(companion: Any, cloud: Any) -> None:
     cloud.control.fault("supabase_realtime", "hung", {})
     companion.put("list.csv", LIST)

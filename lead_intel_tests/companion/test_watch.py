@@ -62,6 +62,7 @@ def test_the_same_bytes_are_not_sent_again(companion: Any, cloud: Any) -> None:
     assert list(cloud.objects()) == ["default/list.csv"]
 
 
+@pytest.mark.slow
 def test_a_companion_without_its_memory_finds_its_lists_in_the_bucket(companion: Any, cloud: Any) -> None:
     companion.put("list.csv", SMALL)
     companion.once()
@@ -156,7 +157,10 @@ def test_a_file_that_changes_while_it_is_read_is_started_again(companion: Any, c
     ended(watching, signal.SIGINT)
 
 
-@pytest.mark.parametrize("narrow", [True, False], ids=["within a chunk", "between chunks"])
+@pytest.mark.parametrize(
+    "narrow",
+    [pytest.param(True, id="within a chunk"), pytest.param(False, id="between chunks", marks=pytest.mark.slow)],
+)
 def test_after_a_kill_the_list_goes_on_where_the_server_is(
     companion: Any, cloud: Any, eventually: Any, narrow: bool
 ) -> None:
@@ -215,6 +219,7 @@ def test_an_unwell_server_costs_time_and_nothing_else(companion: Any, cloud: Any
     assert "list.delayed" in cloud.events()
 
 
+@pytest.mark.slow
 def test_an_expired_upload_begins_again(companion: Any, cloud: Any, eventually: Any) -> None:
     content = large(1.5)
     companion.put("list.csv", content)
@@ -233,6 +238,7 @@ def test_an_expired_upload_begins_again(companion: Any, cloud: Any, eventually: 
     assert [call["operation"] for call in cloud.uploads()].count("tus_create") == 2
 
 
+@pytest.mark.slow
 def test_a_server_that_restarts_finds_the_upload_where_it_was(
     own_cloud: Any, companion_of: Any, eventually: Any
 ) -> None:
@@ -254,7 +260,7 @@ def test_a_server_that_restarts_finds_the_upload_where_it_was(
     ended(watching, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("by", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_it_ends_cleanly_and_says_so(companion: Any, cloud: Any, eventually: Any, by: signal.Signals) -> None:
     companion.put("list.csv", large(2))
     cloud.control.fault("supabase_storage", "narrow", {"bytes_per_second": 1_000_000, "match": "tus_append"})
