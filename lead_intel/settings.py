@@ -7,7 +7,7 @@ fills them from what `local` started; production sets them in the environment.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
@@ -18,12 +18,20 @@ from lead_intel.errors import SetupError
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-class Settings(BaseSettings):
-    """All settings. Required ones have no default; `load_settings` names what is missing."""
+class StorageSettings(BaseSettings):
+    """What a program needs that only puts lists into the bucket and speaks on the channel: the companion."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     lead_intel_home: Path = Field(default=REPOSITORY / ".lead-intel", description="where all local state lives")
+    supabase_url: str = Field(description="Storage and Realtime")
+    supabase_service_key: SecretStr = Field(description="service-role key of the Supabase project")
+    lead_intel_bucket: str = Field(default="lead-uploads", description="the storage bucket that receives lists")
+
+
+class Settings(StorageSettings):
+    """All settings. Required ones have no default; `load_settings` names what is missing."""
+
     lead_intel_environment: Literal["embedded", "production"] = Field(
         default="production",
         description="which entry of data/policy/guardrails.yml applies; `lead-intel` sets `embedded`",
@@ -34,10 +42,6 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(description="PostgreSQL 15 to 18: the system of record")
     dagster_pg_url: SecretStr | None = Field(default=None, description="Dagster's storage")
     lead_intel_replica_url: SecretStr | None = Field(default=None, description="a read replica, for guardrail 10")
-
-    supabase_url: str = Field(description="Storage and Realtime")
-    supabase_service_key: SecretStr = Field(description="service-role key of the Supabase project")
-    lead_intel_bucket: str = Field(default="lead-uploads", description="the storage bucket that receives lists")
 
     twilio_account_sid: str = Field(description="account of the Lookup calls")
     twilio_auth_token: SecretStr = Field(description="its token")
@@ -86,8 +90,20 @@ def load_settings() -> Settings:
     Raises:
         SetupError: naming every setting that is missing or unusable.
     """
+    return _loaded(Settings)
+
+
+def load_storage_settings() -> StorageSettings:
+    """As `load_settings`, for a program that has the bucket and the channel only."""
+    return _loaded(StorageSettings)
+
+
+_SomeSettings = TypeVar("_SomeSettings", bound=StorageSettings)
+
+
+def _loaded(kind: type[_SomeSettings]) -> _SomeSettings:
     try:
-        return Settings()  # pydantic-settings fills the fields from the environment
+        return kind()  # pydantic-settings fills the fields from the environment
     except ValidationError as error:
         bad = sorted({str(e["loc"][0]).upper() for e in error.errors() if e["loc"]})
         raise SetupError(

@@ -27,7 +27,8 @@ from lead_intel.errors import (
 )
 from lead_intel.failures import ELSEWHERE, FINAL, as_ours, failure_of, without_personal_data
 from lead_intel.policy import Policy
-from lead_intel.record import channel, ingestions
+from lead_intel.record import ingestions
+from lead_intel.record.announcements import announce_progress, announce_state
 from lead_intel.record.database import connected
 from lead_intel.record.ingestions import Ingestion
 from lead_intel.settings import Settings
@@ -170,12 +171,14 @@ def stage_of(
                     at_work.stop_if_asked()
                 hold.leave(connection, at_work.ended_in)
                 ingestions.add_stage_seconds(connection, hold.upload, stage, time.monotonic() - started)
+                announce_state(settings, hold.upload)
             except _INTERRUPTS:
                 hold.end(_interrupted(), time.monotonic() - started, may_retry=False)
                 raise
             except Exception as error:  # noqa: BLE001  # whatever it is, the upload's row must say how it ended
                 ours = _lost_hold(hold.upload) if lost.is_set() else as_ours(error)
                 hold.end(ours, time.monotonic() - started, may_retry=_may_retry(context, ours))
+                announce_state(settings, hold.upload)
                 raise failure_of(ours.with_traceback(error.__traceback__)) from None
 
 
@@ -310,15 +313,12 @@ def _beat(at_work: StageAtWork, connection: psycopg.Connection, ended: threading
 
 
 def _announce_until(at_work: StageAtWork, ended: threading.Event) -> None:
-    announced: tuple[int | None, int | None] | None = None
+    row = announce_state(at_work.settings, at_work.upload)
+    announced: tuple[int | None, int | None] = (None, None)
     while True:
         last, progress = ended.is_set(), (at_work.done, at_work.total)
-        if progress != announced:
-            channel.publish(
-                at_work.settings,
-                "progress",
-                {"upload": at_work.upload, "stage": at_work.stage, "done": at_work.done, "total": at_work.total},
-            )
+        if row is not None and progress != announced:
+            announce_progress(at_work.settings, row, at_work.stage, *progress)
             announced = progress
         if last:
             return

@@ -38,6 +38,11 @@ def say(sentence: str) -> None:
     stderr.print(sentence, style="cyan")
 
 
+def say_plainly(sentence: str) -> None:
+    """As `say`, for a sentence that holds names which we did not choose: nothing in it is markup."""
+    stderr.print(sentence, style="cyan", markup=False, soft_wrap=True)
+
+
 def say_error(error: LeadIntelError) -> None:
     """The error, and what to do, in two lines."""
     stderr.print(f"{error.code}: {error.message}", style="bold red", markup=False)

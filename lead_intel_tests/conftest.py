@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import psutil
 import psycopg
 import pytest
+import yaml
 
 from lead_intel.local.binaries import SOURCES
 from lead_intel.local.environment import loopback
@@ -196,3 +198,24 @@ def settings(database: psycopg.Connection, sandbox: Sandbox) -> Settings:
 def policy() -> Policy:
     """The policy of the repository."""
     return load_policy(REPOSITORY / "data" / "policy")
+
+
+@pytest.fixture(scope="session")
+def channel_problems() -> Callable[[dict[str, Any]], list[str]]:
+    """What is wrong with one websocket frame of the channel by docs/channel.asyncapi.yml; empty when nothing is."""
+    document = yaml.safe_load((REPOSITORY / "docs" / "channel.asyncapi.yml").read_text())
+    validators = {
+        name: jsonschema.Draft7Validator(
+            {**message["payload"], "components": document["components"]},
+            format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER,
+        )
+        for name, message in document["components"]["messages"].items()
+    }
+
+    def problems(frame: dict[str, Any]) -> list[str]:
+        name = frame["payload"]["event"] if frame["event"] == "broadcast" else frame["event"]
+        if name not in validators:
+            return [f"no such message: {name}"]
+        return [f"{name}: {error.json_path} {error.message}" for error in validators[name].iter_errors(frame)]
+
+    return problems

@@ -36,6 +36,7 @@ from lead_intel.errors import (
 from lead_intel.failures import ELSEWHERE
 from lead_intel.policy import Policy
 from lead_intel.record import bucket, dnc, ingestions, layouts, plans, quarantine, turns, upload_files
+from lead_intel.record.announcements import announce_sample, announce_state
 from lead_intel.record.frames import has_frame
 from lead_intel.settings import Settings
 from lead_intel.stage import STALE_SECONDS, has_ended
@@ -107,6 +108,7 @@ def receive(desk: Desk, file: Path, supplier: str, profile: str | None, said: la
     if said is not None:
         say_columns(desk, accepted.upload, said)
     register_partition(desk.instance, accepted.upload)
+    announce_state(desk.settings, accepted.upload)
     return Received(accepted.upload, accepted.created)
 
 
@@ -178,6 +180,7 @@ def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
     if row.state == State.REJECTED:
         raise RejectedInput(row.state_reason or "rejected", row.state_message or "The upload was rejected.")
     ingestions.set_sample_percent(desk.connection, upload, percent, getpass.getuser())
+    announce_sample(desk.settings, ingestions.find(desk.connection, upload))
 
 
 def plan(desk: Desk, upload: str) -> None:

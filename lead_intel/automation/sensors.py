@@ -18,6 +18,7 @@ from lead_intel.errors import LeadIntelError
 from lead_intel.failures import ELSEWHERE, reason_of
 from lead_intel.partition import UPLOADS
 from lead_intel.record import ingestions
+from lead_intel.record.announcements import announce_state
 from lead_intel.record.frames import remove_abandoned
 from lead_intel.surroundings import Surroundings
 
@@ -46,6 +47,8 @@ def lists_in_bucket(context: dg.SensorEvaluationContext, surroundings: Surroundi
     except LeadIntelError as error:
         # A bucket that cannot be read is not an empty bucket: say so and look again.
         return dg.SensorResult(skip_reason=f"{error.message} {error.remedy}")
+    for upload in created:
+        announce_state(surroundings.settings, upload)
     attempts = [*(Attempt(upload, 1) for upload in created), *again]
     if not attempts:
         return dg.SensorResult(skip_reason="No new list in the bucket.")
@@ -89,6 +92,8 @@ def interrupted_uploads(context: dg.SensorEvaluationContext, surroundings: Surro
     """Reap; launches nothing."""
     with surroundings.connected() as connection:
         ended = reap(connection, context.instance)
+    for upload in ended:
+        announce_state(surroundings.settings, upload)
     remove_abandoned(surroundings.settings.lead_intel_home)
     return dg.SkipReason(f"Interrupted: {', '.join(ended)}." if ended else "All heartbeats are fresh.")
 
@@ -115,6 +120,7 @@ def failed_uploads(context: dg.RunFailureSensorContext, surroundings: Surroundin
         # Somebody's rerun of a single asset in the web UI says there why it failed; it is not the upload's failure.
         if record is not None and run.job_name in _OUR_JOBS:
             ingestions.fail_if_never_begun(connection, upload, record.create_timestamp.timestamp(), **reason)
+    announce_state(surroundings.settings, upload)
 
 
 @dg.sensor(

@@ -156,9 +156,11 @@ def activate(plan: Plan, as_json: Json = False) -> None:
 def stop(upload: Upload, as_json: Json = False) -> None:
     """Park an upload within a second; `resume` goes on without paying again."""
     from lead_intel.automation import journey
+    from lead_intel.record.announcements import announce_state
 
-    with record(as_json=as_json) as (_, connection):
+    with record(as_json=as_json) as (settings, connection):
         journey.stop(connection, upload)
+        announce_state(settings, upload)
         _answer(connection, upload, as_json=as_json)
 
 

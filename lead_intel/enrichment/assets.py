@@ -17,6 +17,7 @@ from lead_intel.enrichment.questions import VENDORS, people_of
 from lead_intel.enrichment.sampling import draw, sample_key
 from lead_intel.partition import UPLOADS
 from lead_intel.record import samples
+from lead_intel.record.announcements import announce_sample
 from lead_intel.record.spend import usd
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
@@ -63,6 +64,7 @@ def lead_sample(
         )
         sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key), LeadSample)
         samples.replace(at_work.connection, at_work.upload, sample)
+        announce_sample(at_work.settings, ingestion, len(sample))
         return dg.Output(sample, metadata=_sample_account(leads, sample, percent))
 
 

@@ -18,8 +18,9 @@ from urllib.parse import quote
 import httpx
 
 from lead_intel.errors import RejectedInput, SetupError, TransientError
+from lead_intel.record import resumable
 from lead_intel.record.upload_files import StoredObject, UploadFile
-from lead_intel.settings import Settings
+from lead_intel.settings import Settings, StorageSettings
 
 if TYPE_CHECKING:
     from supabase import Client
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 _PAGE = 1000  # the server's own cap of list-v2
 _BLOCK = 1 << 20
-_MIME = {
+MIME = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
     ".txt": "text/plain",
@@ -48,6 +49,22 @@ class ListedObject:
     updated_at: datetime
 
 
+def object_name(file_name: str) -> str:
+    """The file's name as far as it can be a key."""
+    return _NOT_A_KEY.sub("-", file_name)
+
+
+def other_object_name(name: str, sha256: str) -> str:
+    """The name for a list whose own is taken by another list."""
+    stem = PurePosixPath(name)
+    return f"{stem.stem}-{sha256[:12]}{stem.suffix}"
+
+
+def mime_of(file_name: str) -> str:
+    """What the bucket is told that the file is."""
+    return MIME.get(PurePosixPath(file_name).suffix.lower(), _FALLBACK_MIME)
+
+
 def put_list(settings: Settings, source: Path, supplier: str, sha256: str) -> StoredObject:
     """Upload `source` as `<supplier>/<file>`; another list under that name is never overwritten.
 
@@ -55,12 +72,11 @@ def put_list(settings: Settings, source: Path, supplier: str, sha256: str) -> St
         RejectedInput: the bucket refuses the object (size, type, name).
         TransientError: storage does not answer.
     """
-    name = _NOT_A_KEY.sub("-", source.name)
+    name = object_name(source.name)
     path = f"{supplier}/{name}"
-    if not _put(settings, source, path) and read_stored(settings, path, source.name).sha256 != sha256:
-        stem = PurePosixPath(name)
-        path = f"{supplier}/{stem.stem}-{sha256[:12]}{stem.suffix}"
-        _put(settings, source, path)
+    if not _put(settings, source, path, sha256) and read_stored(settings, path, source.name).sha256 != sha256:
+        path = f"{supplier}/{other_object_name(name, sha256)}"
+        _put(settings, source, path, sha256)
     return StoredObject(
         bucket=settings.lead_intel_bucket,
         object_path=path,
@@ -84,10 +100,18 @@ def is_correction(path: str) -> bool:
     return _CORRECTION.fullmatch(path) is not None
 
 
-def _put(settings: Settings, source: Path, path: str) -> bool:
+def _put(settings: Settings, source: Path, path: str, sha256: str) -> bool:
+    """False when the name is taken."""
     from storage3.exceptions import StorageApiError
 
-    mime = _MIME.get(source.suffix.lower(), _FALLBACK_MIME)
+    mime = mime_of(source.name)
+    if source.stat().st_size > resumable.CHUNK:
+        # Supabase caps standard uploads, and a list of a million rows is beyond the cap.
+        try:
+            resumable.put_file(settings, source, path, mime, sha256)
+        except resumable.NameTaken:
+            return False
+        return True
     try:
         with _storage(settings) as client:
             client.storage.from_(settings.lead_intel_bucket).upload(path, source, {"content-type": mime})
@@ -130,7 +154,7 @@ def list_objects(settings: Settings) -> Iterator[ListedObject]:
         raise _unreachable(error) from None
 
 
-def version_of(settings: Settings, path: str) -> str:
+def version_of(settings: StorageSettings, path: str) -> str:
     """The version of the object's present bytes."""
     from storage3.exceptions import StorageApiError
 
@@ -156,7 +180,7 @@ def still_holds(settings: Settings, file: UploadFile) -> bool:
         return False
 
 
-def read_stored(settings: Settings, path: str, file_name: str | None = None) -> StoredObject:
+def read_stored(settings: StorageSettings, path: str, file_name: str | None = None) -> StoredObject:
     """Digest the object's bytes, pinned to one version: bytes that change under the reader are read again."""
     for _ in range(3):
         before = version_of(settings, path)
@@ -198,7 +222,7 @@ def fetch_object(settings: Settings, file: UploadFile, target: Path) -> None:
         )
 
 
-def _blocks(settings: Settings, path: str) -> Iterator[bytes]:
+def _blocks(settings: StorageSettings, path: str) -> Iterator[bytes]:
     url = f"{settings.supabase_url}/storage/v1/object/authenticated/{settings.lead_intel_bucket}/{quote(path)}"
     key = settings.supabase_service_key.get_secret_value()
     headers = {"apikey": key, "Authorization": f"Bearer {key}", "Cache-Control": "no-cache"}
@@ -216,7 +240,7 @@ def _blocks(settings: Settings, path: str) -> Iterator[bytes]:
 class _storage:  # noqa: N801  # reads as a verb at its call sites
     """The official client, with a timeout of ours and closed after use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         self._http = httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
 
@@ -233,7 +257,7 @@ class _storage:  # noqa: N801  # reads as a verb at its call sites
         self._http.close()
 
 
-def _refused(settings: Settings, error: Any) -> RejectedInput | SetupError | TransientError:
+def _refused(settings: StorageSettings, error: Any) -> RejectedInput | SetupError | TransientError:
     status = str(error.status)
     if status.startswith("5"):
         return TransientError("storage_down", f"Storage answered {status}.", "Try again in a moment.")

@@ -198,13 +198,26 @@ class BucketStore:
 
     def put(self, bucket: str, name: str, incoming: Incoming, described: Description) -> tuple[str, str | None]:
         """Make complete bytes the object; returns its id and the version that they replace."""
-        old, moment = self.find(bucket, name), now()
         incoming.moved_to(self._versions)
+        return self._enter(bucket, name, incoming.version, incoming.etag, incoming.size, described)
+
+    def adopt(self, bucket: str, name: str, whole: Path, described: Description) -> tuple[str, str | None]:
+        """As `put`, for a file that became complete elsewhere; it is named by its version."""
+        with whole.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        size, version = whole.stat().st_size, whole.name
+        whole.rename(self._versions / version)
+        return self._enter(bucket, name, version, f'"{digest.hexdigest()}"', size, described)
+
+    def _enter(
+        self, bucket: str, name: str, version: str, etag: str, size: int, described: Description
+    ) -> tuple[str, str | None]:
+        old, moment = self.find(bucket, name), now()
         identity = old.id if old else str(uuid.uuid4())
         self._memory.write(
             "insert or replace into objects values(?,?,?,?,?,?,?,?,?,?,?)",
             (
-                bucket, name, identity, incoming.version, incoming.etag, incoming.size, described.mimetype,
+                bucket, name, identity, version, etag, size, described.mimetype,
                 described.cache_control, old.created_at if old else moment, moment,
                 None if described.user_metadata is None else json.dumps(dict(described.user_metadata)),
             ),

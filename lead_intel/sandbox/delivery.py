@@ -79,11 +79,11 @@ class Delivery(Response):
         faults = self._faults
         if "black_hole" in faults:
             await _wait(receive, faults["black_hole"].number("seconds", 3600))
-            return await _drop(scope)
+            return await drop(scope)
         if "slow" in faults:
             await asyncio.sleep(faults["slow"].number("seconds", 8))
         if "drop_after" in faults:
-            return await _drop(scope)
+            return await drop(scope)
         body = self._body
         if "huge" in faults:
             body = _padded(body, int(faults["huge"].number("bytes", 64_000_000)))
@@ -93,7 +93,7 @@ class Delivery(Response):
         if "truncated" in faults:
             await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
             await asyncio.sleep(0.02)
-            return await _drop(scope)
+            return await drop(scope)
         if "trickle" in faults:
             return await _trickle(send, body, faults["trickle"].number("seconds", 20))
         await send({"type": "http.response.body", "body": body})
@@ -127,7 +127,8 @@ async def _wait(receive: Receive, seconds: float) -> None:
         return
 
 
-async def _drop(scope: Scope) -> None:
+async def drop(scope: Scope) -> None:
+    """Kill the connection under the request."""
     extensions: dict[str, Any] = scope.get("extensions", {})
     if DROP in extensions:
         extensions[DROP]["abort"]()

@@ -13,6 +13,7 @@ from lead_intel.sandbox.service import Answer, Service, retry_after
 from lead_intel.sandbox.storage_access import Access
 from lead_intel.sandbox.storage_buckets import BucketEndpoints
 from lead_intel.sandbox.storage_objects import ObjectEndpoints
+from lead_intel.sandbox.storage_resumable import ResumableEndpoints
 from lead_intel.sandbox.storage_signed import SignedEndpoints
 from lead_intel.sandbox.supabase_project import problem
 
@@ -37,6 +38,9 @@ class SupabaseStorage(Service):
         "bucket_unlimited": "the bucket has no size limit",
         "bucket_types": "the bucket allows `types` only (default image/png)",
         "database_timeout": "544, the database timed out",
+        "cut": "a resumable upload's connection dies after `bytes` bytes of a chunk were taken, and kept",
+        "narrow": "a resumable upload's bytes are taken at `bytes_per_second`",
+        "upload_expired": "a resumable upload's URL has expired (410) and stays so",
     }
 
     def set_up(self) -> None:
@@ -48,10 +52,12 @@ class SupabaseStorage(Service):
         self._buckets = BucketEndpoints(access)
         self._objects = ObjectEndpoints(access)
         self._signed = SignedEndpoints(access, self._objects)
+        self._resumable = ResumableEndpoints(access, self.home)
 
     def reset(self) -> None:
         """An empty project with its bucket."""
         self._store.sweep()
+        self._resumable.sweep()
         self._seed()
 
     def _seed(self) -> None:
@@ -59,9 +65,14 @@ class SupabaseStorage(Service):
 
     def routes(self) -> list[BaseRoute]:
         """The paths, the particular ones before the general."""
-        buckets, objects, signed = self._buckets, self._objects, self._signed
+        buckets, objects, signed, resumable = self._buckets, self._objects, self._signed, self._resumable
         key = "{bucket}/{key:path}"
         return [
+            self.route("OPTIONS", "/upload/resumable", resumable.options),
+            self.route("POST", "/upload/resumable", resumable.create),
+            self.route("HEAD", "/upload/resumable/{id}", resumable.head),
+            self.route("PATCH", "/upload/resumable/{id}", resumable.append),
+            self.route("DELETE", "/upload/resumable/{id}", resumable.terminate),
             self.route("GET", "/bucket", buckets.list_all),
             self.route("POST", "/bucket", buckets.create),
             self.route("GET", "/bucket/{bucket}", buckets.get),

@@ -39,21 +39,21 @@ async def _from_form(request: Request, incoming: Incoming, limit: int, allowed: 
         if file is None:
             raise refused("InvalidRequest", "No content provided")
         mimetype = str(form.get("contentType") or file.content_type or "application/octet-stream")
-        _must_be_allowed(mimetype, allowed)
+        must_be_allowed(mimetype, allowed)
         while chunk := await file.read(_CHUNK):
             _take(incoming, chunk, limit)
         seconds = form.get("cacheControl")
         cache = f"max-age={seconds}" if seconds else "no-cache"
-        return Description(mimetype, cache, _metadata(form.get("metadata")))
+        return Description(mimetype, cache, user_metadata(form.get("metadata")))
 
 
 async def _from_body(request: Request, incoming: Incoming, limit: int, allowed: Sequence[str] | None) -> Description:
     mimetype = request.headers.get("content-type", "application/octet-stream")
-    _must_be_allowed(mimetype, allowed)
+    must_be_allowed(mimetype, allowed)
     async for chunk in request.stream():
         _take(incoming, chunk, limit)
     cache = request.headers.get("cache-control", "no-cache")
-    return Description(mimetype, cache, _metadata(request.headers.get("x-metadata")))
+    return Description(mimetype, cache, user_metadata(request.headers.get("x-metadata")))
 
 
 def _take(incoming: Incoming, chunk: bytes, limit: int) -> None:
@@ -62,14 +62,16 @@ def _take(incoming: Incoming, chunk: bytes, limit: int) -> None:
     incoming.write(chunk)
 
 
-def _must_be_allowed(mimetype: str, allowed: Sequence[str] | None) -> None:
+def must_be_allowed(mimetype: str, allowed: Sequence[str] | None) -> None:
+    """Refuse a MIME type that the bucket does not take."""
     kind = mimetype.partition(";")[0].strip().lower()
     if not allowed or any(kind == rule or (rule.endswith("/*") and kind.startswith(rule[:-1])) for rule in allowed):
         return
     raise refused("InvalidMimeType", f"mime type {mimetype} is not supported")
 
 
-def _metadata(text: Any) -> dict[str, Any] | None:
+def user_metadata(text: Any) -> dict[str, Any] | None:
+    """The caller's own metadata, when it is a JSON object."""
     try:
         metadata = json.loads(text) if isinstance(text, str) else None
     except ValueError:

@@ -84,3 +84,17 @@ def test_a_list_that_was_overwritten_is_put_beside_the_other(
 
     assert content(desk, upload, tmp_path) == LIST
     assert objects.download("acme/leads.csv") == b"other bytes"
+
+
+def test_a_large_list_goes_in_parts_over_a_line_that_breaks(desk: Desk, file: Path, tmp_path: Path, sandbox) -> None:  # type: ignore[no-untyped-def]
+    file.write_text(LIST * 110_000)
+    sandbox.fault("supabase_storage", "cut", bytes=1_000_000, count=1, match="tus_append")
+
+    received = receive(desk, file, "acme", None)
+
+    assert received.created
+    assert content(desk, received.upload, tmp_path) == LIST * 110_000
+    appended = [
+        call["note"]["offset"] for call in sandbox.calls("supabase_storage") if call["operation"] == "tus_append"
+    ]
+    assert appended[:2] == [0, 1_000_000]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,9 @@ def repository_as_it_was() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_of_the_page_runs(house: Any, page: Path) -> None:
+def test_every_command_of_the_page_runs(house: Any, page: Path, tmp_path: Path) -> None:
     upload = plan = ""
+    shutil.copy(REPOSITORY / "data" / "samples" / "three_columns.csv", tmp_path)
     for command in commands_of(page):
         program, *arguments = shlex.split(command)
         assert program == "lead-intel", command
@@ -47,7 +49,8 @@ def test_every_command_of_the_page_runs(house: Any, page: Path) -> None:
             upload = house.answer("uploads")["uploads"][0]["upload"]
         if "PLAN" in arguments and not plan:
             plan = house.answer("status", upload)["plan"]
-        words = [{"UPLOAD": upload, "PLAN": plan}.get(word, word) for word in arguments]
+        given = {"UPLOAD": upload, "PLAN": plan, "FOLDER": str(tmp_path)}
+        words = [given.get(word, word) for word in arguments]
 
         done = house.command(*words)
 
