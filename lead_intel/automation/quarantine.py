@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import psycopg
 
 from lead_intel.automation import journey
 from lead_intel.automation.journey import Desk
-from lead_intel.columns import header_fingerprint
 from lead_intel.errors import RejectedInput, UsageError
 from lead_intel.intake import consent, corrections
 from lead_intel.intake.quarantine import (
@@ -35,7 +35,7 @@ from lead_intel.intake.reading import Reading, read_list
 from lead_intel.intake.replay import would_be_accepted
 from lead_intel.intake.settled import CORRECTS, UNCHANGED
 from lead_intel.policy import Policy
-from lead_intel.record import bucket, ingestions, leads, quarantine
+from lead_intel.record import bucket, ingestions, layouts, quarantine
 from lead_intel.record.quarantine import Column, CorrectionRow, Place
 
 
@@ -53,7 +53,7 @@ def listed(connection: psycopg.Connection, policy: Policy, upload: str, limit: i
     row = ingestions.find(connection, upload)
     mapping = row.mapping or {}
     layout = quarantine.layout_of(connection, upload)
-    consent_words, headers = consent.vocabulary(policy, row.supplier), headers_of(mapping)
+    consent_words, headers = _consent_words(policy, row.supplier), headers_of(mapping)
     counts = quarantine.open_counts(connection, upload)
     rows = [
         {
@@ -79,7 +79,7 @@ def write_export(connection: psycopg.Connection, policy: Policy, upload: str, ta
     row = ingestions.find(connection, upload)
     rows = quarantine.open_rows(connection, upload)
     layout = quarantine.layout_of(connection, upload)
-    words = consent.vocabulary(policy, row.supplier)
+    words = _consent_words(policy, row.supplier)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(temporary, "xb", opener=_owner_only) as file:
@@ -91,6 +91,10 @@ def write_export(connection: psycopg.Connection, policy: Policy, upload: str, ta
             "file_unwritable", f"{target} cannot be written: {error.strerror}.", "Name another file with --out."
         ) from None
     return len(rows)
+
+
+def _consent_words(policy: Policy, supplier: str) -> list[str]:
+    return [word.text for word in consent.vocabulary(policy, supplier)]
 
 
 def _owner_only(path: str, flags: int) -> int:
@@ -231,7 +235,8 @@ def replay(desk: Desk, upload: str) -> int:
 def _replayable(desk: Desk, upload: str) -> int:
     row = ingestions.find(desk.connection, upload)
     layout = quarantine.layout_of(desk.connection, upload)
-    fingerprint = header_fingerprint(column.name for column in layout)
-    remembered = leads.remembered_mapping(desk.connection, row.supplier, fingerprint)
     rows = quarantine.open_rows(desk.connection, upload)
-    return would_be_accepted(rows, layout, desk.policy, row.supplier, row.mapping or {}, remembered)
+    names = [column.name for column in layout]
+    verdict = layouts.verdict_on(desk.connection, desk.policy, upload, row.supplier, names)
+    received = row.created_at.astimezone(UTC).date()
+    return would_be_accepted(rows, layout, desk.policy, row.supplier, row.mapping or {}, verdict, received)

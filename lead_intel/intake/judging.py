@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lead_intel.intake import consent, emails, identity, json_text, phones
-from lead_intel.intake.vouched import vouched_for
 from lead_intel.intake.consent import Word
+from lead_intel.intake.vouched import vouched_for
 
 MAX_ATTRIBUTE_CHARS = 500
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 import pandas as pd
 
-from lead_intel.columns import BAD_CODE, BAD_TEXT, ColumnVerdict, judge
+from lead_intel.columns import BAD_CODE, BAD_TEXT, ColumnVerdict
 from lead_intel.errors import RejectedInput
 from lead_intel.intake.quarantine import CORRECTION_CODES
 from lead_intel.intake.tables import ROW_CODES
@@ -24,7 +25,8 @@ def would_be_accepted(
     policy: Policy,
     supplier: str,
     mapping: Mapping[str, str],
-    remembered: Mapping[str, str],
+    verdict: ColumnVerdict,
+    received: date,
 ) -> int:
     """How many of `rows` today's policy accepts, as leads or as repeats of one.
 
@@ -34,19 +36,18 @@ def would_be_accepted(
         policy: today's.
         supplier: whose list it is.
         mapping: column of the raw frame -> our column, as the upload was screened last.
-        remembered: what a person confirmed for this layout.
+        verdict: on the layout, by today's policy.
+        received: the day on which the list came.
     """
     judged = [row for row in rows if not _NO_RULE.intersection(row.codes)]
     if not judged:
         return 0
-    names = [column.name for column in layout]
-    verdict = judge(names, policy, supplier, remembered)
     if not verdict.acceptable:
         # What was said about this list alone is with the list: its mapping is the one that it was screened with.
-        attributes = tuple(name for name in names if name not in mapping)
+        attributes = tuple(column.name for column in layout if column.name not in mapping)
         verdict = ColumnVerdict(dict(mapping), attributes)
     try:
-        result = validate(_frame(judged, layout), verdict, policy, supplier)
+        result = validate(_frame(judged, layout), verdict, policy, supplier, received=received)
     except RejectedInput:
         return 0
     return result.balance.accepted + result.balance.duplicate

@@ -157,7 +157,10 @@ def validate(
     *,
     received: date | None = None,
 ) -> Validated:
-    """Judge every row of `raw` (see `raw.raw_frame`; `vouched.VOUCHED` may stand beside its columns) and hold the result as frames; raises as `screened` does."""
+    """Judge every row of `raw` and hold the result as frames; raises as `screened` does.
+
+    `raw` is as `raw.raw_frame` says; `vouched.VOUCHED` may stand beside its columns.
+    """
     table = pa.Table.from_pandas(raw, preserve_index=False)
     pieces = (table.slice(start, BATCH_ROWS) for start in range(0, table.num_rows, BATCH_ROWS))
     with screened(pieces, table.num_rows, verdict, policy, supplier, scratch_parent, received=received) as found:
