@@ -35,6 +35,7 @@ _ANSWER_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
 _FLUSH_SECONDS = 2.0
 _MOST_WAITING = 500
+_MOST_SENDERS = 1000
 _MOST_BYTES = 4 * 1024 * 1024
 _FIRST_WAIT, _MOST_WAIT, _LIMITED_WAIT = 1.0, 30.0, 30.0
 
@@ -194,6 +195,8 @@ class ChannelSocket:
         self.counts.received += 1
         instance, number = str(message.get("instance")), message.get("sequence")
         if isinstance(number, int):
+            if len(self._sequences) >= _MOST_SENDERS:
+                self._sequences.clear()
             last = self._sequences.get(instance)
             self._sequences[instance] = max(number, last or 0)
             if last is not None and number > last + 1:

@@ -218,6 +218,31 @@ def test_a_broken_line_is_mended_and_losses_are_counted(tapped: Any, cloud: Any,
     assert (telemetry["connections"], telemetry["missed"], telemetry["dropped"]) == (2, 2, 0)
 
 
+@pytest.mark.slow
+def test_a_server_that_hangs_is_noticed_by_its_silence(
+    own_cloud: Any, companion_of: Any, eventually: Any, channel_problems: Any
+) -> None:
+    wire = Wire(own_cloud.port)
+    companion = companion_of(own_cloud)
+    companion.more = {"SUPABASE_URL": own_cloud.settings["SUPABASE_URL"].replace(str(own_cloud.port), str(wire.port))}
+    watching = companion.start()
+    eventually(lambda: "companion.started" in own_cloud.events())
+    own_cloud.process.send_signal(signal.SIGSTOP)
+    # The heartbeat's interval, the wait for its answer, and some.
+    time.sleep(33)
+    own_cloud.process.send_signal(signal.SIGCONT)
+    connects = lambda: [call for call in own_cloud.control.calls("supabase_realtime") if call["operation"] == "connect"]  # noqa: E731
+    eventually(lambda: connects()[1:], 60)
+    companion.put("list.csv", LIST)
+    eventually(lambda: "list.uploaded" in own_cloud.events(), 60)
+    watching.send_signal(signal.SIGTERM)
+    watching.communicate(timeout=15)
+    wire.close()
+    frames = wire.frames()
+    assert "heartbeat" in {frame["event"] for frame in frames}
+    assert [problem for frame in frames for problem in channel_problems(frame)] == []
+
+
 def test_what_strangers_say_moves_and_shows_nothing(tapped: Any, cloud: Any, eventually: Any) -> None:
     watching = tapped.start()
     eventually(lambda: "companion.started" in cloud.events())
