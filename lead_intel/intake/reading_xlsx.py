@@ -113,7 +113,7 @@ def _read_sheet(
             f"A sheet has {sheet.width:,} columns; {MAX_COLUMNS:,} are read at most.",
             "Delete the columns that are not needed.",
         )
-    batch = sheet.to_arrow()
+    batch, errors = sheet.to_arrow_with_errors()
     columns = [pc.fill_null(column.cast(pa.string()), "") for column in batch.columns]
     if epoch == _EPOCH_1904:
         days = reader.load_sheet(name, header_row=None, skip_rows=0, dtypes="datetime").to_arrow()
@@ -121,6 +121,9 @@ def _read_sheet(
     filled = np.zeros(batch.num_rows, bool)
     for column in columns:
         filled |= pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
+    if errors is not None:
+        # A row of nothing but #REF! is a row: its cells are blank, and quarantine says so.
+        filled[[cell.position[0] for cell in errors.errors]] = True
     rows = np.flatnonzero(filled)
     if not len(rows):
         return None

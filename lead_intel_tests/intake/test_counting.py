@@ -110,6 +110,9 @@ def test_a_reader_that_loses_or_invents_a_row_is_refused(parse: Callable[[bytes]
         assert refusal.value.code == "balance_broken"
 
 
+SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+
+
 def test_workbooks_are_counted_in_their_xml(workbook: Callable[..., Path], read: Callable[..., Reading]) -> None:
     other = [["phone"], *[["1"]] * 7]
     path = workbook({"Other": [["a"]], "Leads": [["phone", "x"], [1, None], [None, None], [" ", ""], ["a", 2.5]]})
@@ -119,6 +122,23 @@ def test_workbooks_are_counted_in_their_xml(workbook: Callable[..., Path], read:
     with pytest.raises(BalanceBroken):
         counted_rows(path, replace(reading, table=reading.table.slice(1)))
     assert rows_in_sheet(workbook({"Leads": other}), "Leads") == 8
+
+
+def test_a_row_of_error_cells_is_a_row(
+    parts_of: Callable[..., dict[str, str]], zip_of: Callable[..., Path], read: Callable[..., Reading]
+) -> None:
+    error = '<c r="{}{}" t="e"><f>gone</f><v>#REF!</v></c>'
+    rows = [f'<row r="{y}">{error.format("A", y)}{error.format("B", y)}</row>' for y in (2, 3)]
+    names = "".join(
+        f'<c r="{x}1" t="inlineStr"><is><t>{name}</t></is></c>' for x, name in (("A", "phone"), ("B", "email"))
+    )
+    sheet = f'<worksheet xmlns="{SHEET}"><sheetData><row r="1">{names}</row>{"".join(rows)}</sheetData></worksheet>'
+    path = zip_of(parts_of(sheet))
+
+    reading = read(path)
+
+    assert counted_rows(path, reading) == rows_read(reading) == 2
+    assert reading.lines.tolist() == [2, 3]
 
 
 def test_rows_at_hand_must_be_those_that_were_counted() -> None:
