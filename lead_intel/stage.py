@@ -200,6 +200,8 @@ def _take(
         _report_dead(instance, holder)
         if found.state in WORKING:
             found = _as_interrupted(found)
+    # Before the state: who looks on must not see the new work under the name of the last stage.
+    ingestions.beat(connection, upload, run_id, stage, None, None)
     if not found.stop_requested:
         ingestions.set_state_as_holder(connection, upload, run_id, state)
     step = context.get_step_execution_context()

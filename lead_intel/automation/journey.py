@@ -184,7 +184,17 @@ def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
 
 
 def plan(desk: Desk, upload: str) -> None:
-    """Enrich the chosen sample and plan its activation: a dry run, nothing is pushed."""
+    """Enrich the chosen sample and plan its activation: a dry run, nothing is pushed.
+
+    Raises:
+        UsageError: nobody has chosen a sample.
+    """
+    if ingestions.find(desk.connection, upload).sample_percent is None:
+        raise UsageError(
+            "sample_not_chosen",
+            f"No sample of {upload} was chosen.",
+            f"Choose one, `lead-intel sample {upload} 25`; `forecast` says what it would cost.",
+        )
     screen_if_needed(desk, upload)
     _work(desk, jobs.ENRICH, upload)
 

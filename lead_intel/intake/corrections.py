@@ -191,5 +191,5 @@ def correction_frame(file_no: int, reading: Reading, columns: Sequence[str | Non
     kept = [(place, name) for place, name in enumerate(columns) if name is not None]
     neutral = [f"c{place}" for place, _ in kept]
     table = pa.table([_plain(reading.table.column(place)) for place, _ in kept], names=neutral)
-    bare = replace(reading, headers=tuple(neutral), table=table)
+    bare = replace(reading, headers=tuple(neutral), table=table, batches=table.to_batches)
     return raw_frame([(file_no, bare)]).rename(columns=dict(zip(neutral, (name for _, name in kept), strict=True)))

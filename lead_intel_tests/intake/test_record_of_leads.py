@@ -15,7 +15,7 @@ from lead_intel.intake.raw import raw_frame
 from lead_intel.intake.reading import read_list
 from lead_intel.intake.validation import Validated, occurrences, validate
 from lead_intel.policy import Policy
-from lead_intel.record import leads
+from lead_intel.record import layouts, leads
 
 ONE, TWO = "upl_20261124_aaaaaaaaaa", "upl_20261124_bbbbbbbbbb"
 LIST = """phone,email,consent_source,note
@@ -161,11 +161,11 @@ def test_a_failure_leaves_the_earlier_rows(database: psycopg.Connection, result:
 
 
 def test_only_a_confirmed_mapping_is_applied_and_only_a_person_replaces_it(database: psycopg.Connection) -> None:
-    leads.remember_mapping(database, "acme", "f1", {"tel": "phone"})
-    assert leads.remembered_mapping(database, "acme", "f1") == {}
+    layouts.remember_mapping(database, "acme", "f1", {"tel": "phone"})
+    assert layouts.remembered_mapping(database, "acme", "f1") == {}
 
-    leads.remember_mapping(database, "acme", "f1", {"nr": "phone"}, confirmed_by="ann")
-    leads.remember_mapping(database, "acme", "f1", {"tel": "phone"})
+    layouts.remember_mapping(database, "acme", "f1", {"nr": "phone"}, confirmed_by="ann")
+    layouts.remember_mapping(database, "acme", "f1", {"tel": "phone"})
 
-    assert leads.remembered_mapping(database, "acme", "f1") == {"nr": "phone"}
-    assert leads.remembered_mapping(database, "other", "f1") == {}
+    assert layouts.remembered_mapping(database, "acme", "f1") == {"nr": "phone"}
+    assert layouts.remembered_mapping(database, "other", "f1") == {}
