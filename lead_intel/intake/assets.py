@@ -12,6 +12,7 @@ import pandas as pd
 
 from lead_intel.columns import ColumnVerdict
 from lead_intel.contract import DuplicateRows, QuarantinedRows, RawUpload, ValidLeads, checked
+from lead_intel.intake import phone_kinds
 from lead_intel.intake.check import lead_list_headers
 from lead_intel.intake.raw import raw_frame
 from lead_intel.intake.reading import Reading, read_list
@@ -157,6 +158,7 @@ def _shown(delimiter: str | None) -> str:
 
 def _leads_metadata(result: Validated, known: int) -> dict[str, Any]:
     balance, frame = result.balance, result.accepted
+    kinds = phone_kinds.counted(frame["phone"].to_numpy(), frame["region"].to_numpy())
     lines = [
         "| rows | count |\n|---|---|",
         f"| in the files | {balance.file} |",
@@ -165,6 +167,7 @@ def _leads_metadata(result: Validated, known: int) -> dict[str, Any]:
         f"| duplicate | {balance.duplicate} |",
         f"| accepted, known from another upload | {known} |",
         f"| accepted, sharing a phone | {int(frame['shared_phone'].sum())} |",
+        *(f"| accepted, phone {kind.replace('_', ' ')} | {count} |" for kind, count in kinds.items()),
         f"| accepted, without e-mail | {int((frame['email'] == '').sum())} |",
     ]
     return {"dagster/row_count": balance.accepted, "balance": dg.MetadataValue.md("\n".join(lines))}
