@@ -224,21 +224,25 @@ def _set_stopped(connection: psycopg.Connection, upload: str) -> None:
 def resume(desk: Desk, upload: str, by: str) -> None:
     """Go on where the upload stopped, without paying or pushing again what is done.
 
-    A push that a person asked for goes on, approved as `by` where nobody has approved it yet, but only with a plan that
-    still is what people chose; else a new one is made, and waits.
+    A push that a person asked for goes on, approved as `by` where nobody has approved it yet: with the plan that was
+    made, if it still is what people chose (else a new one is made, and waits), or the first one, if none was made yet.
 
     Raises:
         Paused: as `activate`; or the cause of the pause is still there.
     """
     row = ingestions.find(desk.connection, upload)
     ingestions.clear_stop(desk.connection, upload)
-    if row.stage in _SCREENING_STAGES or _needs_screening(desk, row):
+    if _needs_screening(desk, row):
         screen(desk, upload)
     elif row.stage == "activation" and row.activation_ready and _may_go_on_pushing(desk, row):
         activate(desk, plans.newest(desk.connection, upload).plan, by)
         return
-    if row.sample_percent is not None:
-        plan(desk, upload)
+    if row.sample_percent is None:
+        return
+    awaits_first_plan = row.activation_ready and plans.newest_or_none(desk.connection, upload) is None
+    plan(desk, upload)
+    if awaits_first_plan:
+        activate(desk, plans.newest(desk.connection, upload).plan, by)
 
 
 def run(
@@ -267,17 +271,19 @@ def run(
 def _carry_on(desk: Desk, upload: str, percent: Decimal | None, activated_by: str | None) -> None:
     ingestions.clear_stop(desk.connection, upload)
     before = ingestions.find(desk.connection, upload)
+    wanted = max(percent or Decimal(0), before.sample_percent or Decimal(0))
+    grown = before.sample_percent is None or wanted > before.sample_percent
+    is_more_than_screening = not (percent is None and before.sample_percent is None and activated_by is None)
+    # What the person asks for stands in the record before the work begins: whoever resumes it knows.
+    if is_more_than_screening and grown:
+        ingestions.set_sample_percent(desk.connection, upload, wanted, getpass.getuser())
+    if activated_by is not None:
+        ingestions.set_activation_ready(desk.connection, upload, ready=True)
     fresh_screening = _needs_screening(desk, before)
     if fresh_screening:
         screen(desk, upload)
-    if percent is None and before.sample_percent is None and activated_by is None:
+    if not is_more_than_screening:
         return
-    if activated_by is not None:
-        ingestions.set_activation_ready(desk.connection, upload, ready=True)
-    wanted = max(percent or Decimal(0), before.sample_percent or Decimal(0))
-    grown = before.sample_percent is None or wanted > before.sample_percent
-    if grown:
-        choose_sample(desk, upload, wanted)
     if grown or fresh_screening or not _is_planned(desk, upload):
         plan(desk, upload)
     if activated_by is not None and ingestions.find(desk.connection, upload).state != State.ACTIVATED:

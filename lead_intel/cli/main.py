@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import NoReturn
 
 import typer
 
 from lead_intel.cli import compliance, house, lists, money, stand_ins, work
 from lead_intel.cli.answers import answered, foreseen
-from lead_intel.errors import LeadIntelError
+from lead_intel.errors import LeadIntelError, UsageError
 
 app = typer.Typer(
     name="lead-intel",
@@ -21,6 +22,8 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 """How Typer ends after Ctrl-C, without a word."""
+_MISTYPED: type[Exception] = typer.BadParameter.__bases__[0]
+"""Click's UsageError, wherever the installed Typer keeps its Click."""
 
 for module in (house, lists, work, money, compliance):
     module.add_commands(app)
@@ -33,6 +36,8 @@ def main() -> None:
     # What asks a command to end, ends it as Ctrl-C does: work under way is recorded.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if "--json" in sys.argv:
+            _answer_in_json()
         app()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
@@ -41,3 +46,12 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  # the last net, as in `answering`
         told = error if isinstance(error, LeadIntelError) else foreseen(error)
         sys.exit(answered(told, as_json="--json" in sys.argv).exit_code)
+
+
+def _answer_in_json() -> NoReturn:
+    """A command line that Click refuses is an answer too; without `--json` Click's own words are better."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except _MISTYPED as refusal:
+        message = getattr(refusal, "format_message", refusal.__str__)()
+        raise UsageError("usage", message, "`--help` after the command shows what it takes.") from None

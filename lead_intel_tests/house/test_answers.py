@@ -79,6 +79,14 @@ def test_places_that_cannot_be_kept_do_not_hide_the_error(house: Any, environmen
     assert "Traceback" not in done.stderr + told.stderr
 
 
+@pytest.mark.parametrize("words", [("sample", "U", "200"), ("sampl",), ("run",), ("status", "--nonsense")])
+def test_a_command_line_that_is_refused_is_one_object_too(house: Any, words: tuple[str, ...]) -> None:
+    done = house.command(*words, "--json")
+
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "usage"
+
+
 def test_a_usage_error_of_the_command_line_is_2(house: Any) -> None:
     assert house.command("run").returncode == 2
     assert house.command("nonsense").returncode == 2

@@ -35,12 +35,13 @@ def test_a_vendor_that_answers_nothing_pauses_the_upload_and_resume_asks_what_is
 
     resumed = house.answer("resume", paused["upload"])
 
-    assert resumed["state"] == "screened"
+    assert resumed["state"] == "activated"
     assert resumed["verdicts"]["send"] > 0
     assert "dnc_no_answer" not in resumed["reasons"]
     after = house.ledger()
     assert after["twilio_lookup"]["paid_calls"] == before["twilio_lookup"]["paid_calls"]
-    assert after["segment_tracking"] == before["segment_tracking"]
+    assert after["segment_tracking"]["distinct_message_ids"] == resumed["messages"]["planned"] > 0
+    assert after["segment_tracking"]["distinct_user_ids"] == resumed["activation"]["planned"]
 
 
 def test_an_activation_that_a_guardrail_paused_is_resumed_to_its_end(house: Any, short_list: str) -> None:
