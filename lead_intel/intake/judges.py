@@ -60,8 +60,9 @@ def judged_parts(pieces: Iterable[pa.Table], rows: int, rules: Rules, scratch: P
         # Left before the threads are waited for: an ended child ends the thread that waits for its answer.
         children = [stack.enter_context(_child(scratch, rules)) for _ in range(count)]
         working = [threads.submit(_let_judge, child, queue) for child in children]
-        wait(working, return_when=FIRST_EXCEPTION)
-        done = [numbered for thread in working for numbered in thread.result(timeout=0)]
+        # All of them, or those up to the first that failed.
+        ended, _ = wait(working, return_when=FIRST_EXCEPTION)
+        done = [numbered for thread in ended for numbered in thread.result()]
     return [part for _, part in sorted(done, key=lambda numbered: numbered[0])]
 
 

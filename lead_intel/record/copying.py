@@ -6,7 +6,8 @@ COPY with Arrow's CSV is some fifty times faster than inserts; null and blank te
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import pandas as pd
 import psycopg
@@ -14,23 +15,35 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import csv
 
-_BLOCK = 1 << 20
+_ROWS = 20_000
 
 
 def copy_in(connection: psycopg.Connection, table: Sequence[str], frame: pd.DataFrame) -> None:
     """Append `frame` to `table` (its name in parts); the frame's columns name the table's."""
-    if frame.empty:
+    if not frame.empty:
+        copy_tables(connection, table, [pa.Table.from_pandas(frame, preserve_index=False)])
+
+
+def copy_tables(connection: psycopg.Connection, table: Sequence[str], pieces: Iterable[pa.Table]) -> None:
+    """As `copy_in`, from Arrow tables of one schema in one COPY; a piece at a time is in memory as text."""
+    first, every = _first_and_every(pieces)
+    if first is None:
         return
-    buffer = io.BytesIO()
-    options = csv.WriteOptions(include_header=False)
-    csv.write_csv(pa.Table.from_pandas(frame, preserve_index=False), buffer, options)
     statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-        sql.Identifier(*table), sql.SQL(", ").join(sql.Identifier(str(name)) for name in frame.columns)
+        sql.Identifier(*table), sql.SQL(", ").join(sql.Identifier(name) for name in first.column_names)
     )
-    view = buffer.getbuffer()
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for start in range(0, len(view), _BLOCK):
-            copy.write(view[start : start + _BLOCK])
+        for piece in every:
+            for batch in piece.to_batches(max_chunksize=_ROWS):
+                text = pa.BufferOutputStream()
+                csv.write_csv(batch, text, csv.WriteOptions(include_header=False))
+                copy.write(memoryview(text.getvalue()))
+
+
+def _first_and_every(pieces: Iterable[pa.Table]) -> tuple[pa.Table | None, Iterator[pa.Table]]:
+    every = iter(pieces)
+    first = next(every, None)
+    return first, every if first is None else chain([first], every)
 
 
 def copy_out(

@@ -9,13 +9,20 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 ABANDONED_SECONDS = 3600.0
 """No list is read, and no frame written, for so long; what is older was left by a process that died."""
 
+_COMPRESSION: Final = "zstd"
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
 
 
@@ -30,16 +37,44 @@ def frame_path(folder: Path, asset: str, upload: str) -> Path:
 def write_frame(folder: Path, asset: str, upload: str, frame: pd.DataFrame) -> Path:
     """Write to a temporary name, flush to disk, rename: a crash leaves the old frame or the new one."""
     path = frame_path(folder, asset, upload)
+    with _written_whole(path) as temporary:
+        frame.to_parquet(temporary, engine="pyarrow", compression=_COMPRESSION, index=False)
+    return path
+
+
+def write_tables(folder: Path, asset: str, upload: str, tables: Iterable[pa.Table]) -> Path:
+    """As `write_frame`, from tables of one schema, one at a time in memory; at least one.
+
+    Read back with pandas, it is the same frame.
+    """
+    path = frame_path(folder, asset, upload)
+    first, rest = _first_and_rest(tables)
+    with (
+        _written_whole(path) as temporary,
+        parquet.ParquetWriter(temporary, first.schema, compression=_COMPRESSION) as writer,
+    ):
+        for table in rest:
+            writer.write_table(table)
+    return path
+
+
+def _first_and_rest(tables: Iterable[pa.Table]) -> tuple[pa.Table, Iterator[pa.Table]]:
+    every = iter(tables)
+    first = next(every)
+    return first, chain([first], every)
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        frame.to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
+        yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
 
 
 def read_frame(folder: Path, asset: str, upload: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Rows of `leads`, `upload_leads` and `quarantined_rows`: what intake found, one upload at a time.
 
-SQL only; one upload's rows are replaced in one transaction, so that screening it again changes nothing else.
+SQL only; one upload's rows are replaced in one transaction, so that screening it again changes nothing else. What did
+not change is not written again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ import psycopg
 
 from lead_intel.record.copying import copy_in
 
-_SLICE = 100_000
+# Rows of `upload_leads` as they should be.
+_FOUND = (
+    "select i.file_no, i.line, i.lead_id, i.duplicate, l.first_upload <> %(upload)s as known, "
+    "coalesce(i.shared_phone, false) as shared_phone, i.consent, i.attributes "
+    "from incoming_leads i join lead_intel.leads l using (lead_id)"
+)
 _OCCURRENCE_COLUMNS = [
     "file_no", "line", "lead_id", "phone", "email", "duplicate", "shared_phone", "consent", "attributes",
 ]  # fmt: skip
@@ -40,7 +46,7 @@ def _save_occurrences(connection: psycopg.Connection, upload: str, occurrences: 
         "create temporary table incoming_leads (file_no integer, line bigint, lead_id uuid, phone bigint, email text, "
         "duplicate boolean, shared_phone boolean, consent jsonb, attributes jsonb) on commit drop"
     )
-    _copy_in_slices(connection, "incoming_leads", occurrences[_OCCURRENCE_COLUMNS])
+    copy_in(connection, ["incoming_leads"], occurrences[_OCCURRENCE_COLUMNS])
     connection.execute("analyze incoming_leads")
     # In one order, so that two uploads with the same people cannot wait for each other.
     connection.execute(
@@ -49,14 +55,29 @@ def _save_occurrences(connection: psycopg.Connection, upload: str, occurrences: 
         "on conflict (lead_id) do nothing",
         (upload,),
     )
-    connection.execute("delete from lead_intel.upload_leads where upload = %s", (upload,))
+    values = {"upload": upload}
     connection.execute(
-        "insert into lead_intel.upload_leads "
+        "delete from lead_intel.upload_leads kept where upload = %(upload)s and not exists "  # noqa: S608  # ours
+        f"(select from ({_FOUND}) found where found.file_no = kept.file_no and found.line = kept.line and "
+        "(found.lead_id, found.duplicate, found.known, found.shared_phone, found.consent, found.attributes) = "
+        "(kept.lead_id, kept.duplicate, kept.known, kept.shared_phone, kept.consent, kept.attributes))",
+        values,
+    )
+    row = connection.execute(
+        "select exists (select from lead_intel.upload_leads where upload = %(upload)s)", values
+    ).fetchone()
+    # The first time nothing is there to be compared with.
+    unless_kept = (
+        " where not exists (select from lead_intel.upload_leads kept where kept.upload = %(upload)s "
+        "and kept.file_no = found.file_no and kept.line = found.line)"
+        if row and row[0]
+        else ""
+    )
+    connection.execute(
+        "insert into lead_intel.upload_leads "  # noqa: S608  # our own text
         "(upload, file_no, line, lead_id, duplicate, known, shared_phone, consent, attributes) "
-        "select %(upload)s, i.file_no, i.line, i.lead_id, i.duplicate, l.first_upload <> %(upload)s, "
-        "coalesce(i.shared_phone, false), i.consent, i.attributes "
-        "from incoming_leads i join lead_intel.leads l using (lead_id)",
-        {"upload": upload},
+        f"select %(upload)s, found.* from ({_FOUND}) found{unless_kept}",
+        values,
     )
     connection.execute("drop table incoming_leads")
 
@@ -66,7 +87,7 @@ def _save_quarantined(connection: psycopg.Connection, upload: str, quarantined: 
         "create temporary table incoming_quarantine (file_no integer, line bigint, codes text, original jsonb, "
         "primary key (file_no, line)) on commit drop"
     )
-    _copy_in_slices(connection, "incoming_quarantine", quarantined[["file_no", "line", "codes", "original"]])
+    copy_in(connection, ["incoming_quarantine"], quarantined[["file_no", "line", "codes", "original"]])
     connection.execute(
         "delete from lead_intel.quarantined_rows q where upload = %s and not exists "
         "(select from incoming_quarantine i where i.file_no = q.file_no and i.line = q.line)",
@@ -80,9 +101,3 @@ def _save_quarantined(connection: psycopg.Connection, upload: str, quarantined: 
         (upload,),
     )
     connection.execute("drop table incoming_quarantine")
-
-
-def _copy_in_slices(connection: psycopg.Connection, table: str, frame: pd.DataFrame) -> None:
-    """COPY in slices: the text of a million rows is never in memory at once."""
-    for start in range(0, len(frame), _SLICE):
-        copy_in(connection, (table,), frame.iloc[start : start + _SLICE])

@@ -94,6 +94,22 @@ def test_a_second_run_changes_nothing(database: psycopg.Connection, result: Vali
     assert everything(database) == before
 
 
+def test_a_second_run_writes_only_what_changed(database: psycopg.Connection, result: Validated) -> None:
+    def versions() -> dict[int, str]:
+        rows = database.execute("select line, xmin::text from lead_intel.upload_leads").fetchall()
+        return dict(rows)
+
+    save(database, ONE, result)
+    before = versions()
+    changed = result.accepted.copy()
+    changed.loc[1, "consent_source"] = "web_form"
+
+    save(database, ONE, Validated(changed, result.quarantined, result.duplicates, result.balance))
+
+    after = versions()
+    assert {line for line in before if before[line] != after[line]} == {int(changed["line"].iloc[1])}
+
+
 def test_a_second_run_with_other_rows_replaces_only_its_own(database: psycopg.Connection, result: Validated) -> None:
     save(database, TWO, result)
     save(database, ONE, result)
