@@ -15,6 +15,7 @@ import pandas as pd
 from lead_intel.columns import FRAME_COLUMNS, ColumnVerdict
 from lead_intel.contract import DuplicateRows, QuarantinedRows, RawUpload, ValidLeads, checked
 from lead_intel.errors import RejectedInput
+from lead_intel.intake import phone_kinds
 from lead_intel.intake.check import lead_list_headers
 from lead_intel.intake.corrections import correction_frame, is_correction
 from lead_intel.intake.counting import assert_whole, counted_rows
@@ -234,6 +235,7 @@ def _shown(delimiter: str | None) -> str:
 
 def _leads_metadata(result: Validated, known: int, left_out: int) -> dict[str, Any]:
     balance, frame = result.balance, result.accepted
+    kinds = phone_kinds.counted(frame["phone"].to_numpy(), frame["region"].to_numpy())
     lines = [
         "| rows | count |\n|---|---|",
         f"| in the files, each once | {balance.file} |",
@@ -243,6 +245,7 @@ def _leads_metadata(result: Validated, known: int, left_out: int) -> dict[str, A
         f"| duplicate | {balance.duplicate} |",
         f"| accepted, known from another upload | {known} |",
         f"| accepted, sharing a phone | {int(frame['shared_phone'].sum())} |",
+        *(f"| accepted, phone {kind.replace('_', ' ')} | {count} |" for kind, count in kinds.items()),
         f"| accepted, without e-mail | {int((frame['email'] == '').sum())} |",
     ]
     return {"dagster/row_count": balance.accepted, "balance": dg.MetadataValue.md("\n".join(lines))}

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from lead_intel.columns import ColumnVerdict, frame_columns, header_fingerprint, header_of, judge
 from lead_intel.errors import RejectedInput, UsageError
+from lead_intel.intake import phone_kinds
 from lead_intel.intake.raw import raw_frame
 from lead_intel.intake.reading import Prefers, Reading, read_list
 from lead_intel.intake.table_file import write_as_read
@@ -24,7 +25,8 @@ class CheckReport:
 
     `rows` counts rows with any text below the header; `quarantine` counts each row once, under its first code.
     `mapping`: our column -> the list's header. `suggestions`: our missing column -> headers that may be meant.
-    `layout`: the fingerprint of the headers in their order.
+    `layout`: the fingerprint of the headers in their order. `phones`: accepted leads whose number is no ordinary US
+    one, by kind (see `phone_kinds.counted`).
     """
 
     read: Literal["ok", "refused"]
@@ -43,6 +45,7 @@ class CheckReport:
     mapping: dict[str, str] = field(default_factory=dict)
     suggestions: dict[str, list[str]] = field(default_factory=dict)
     layout: str | None = None
+    phones: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The object of `check --json`."""
@@ -95,7 +98,9 @@ def _judged(reading: Reading, policy: Policy, supplier: str, said: Mapping[str, 
         validated = validate(frame, verdict, policy, supplier)
     except RejectedInput as error:
         return CheckReport("ok", "rejected", error.code, error.message, error.remedy, **facts)
-    return CheckReport("ok", "accepted", **facts, quarantine=validated.by_code)
+    accepted = validated.accepted
+    kinds = phone_kinds.counted(accepted["phone"].to_numpy(), accepted["region"].to_numpy())
+    return CheckReport("ok", "accepted", **facts, quarantine=validated.by_code, phones=kinds)
 
 
 def _about_columns(columns: list[str], verdict: ColumnVerdict) -> dict[str, Any]:

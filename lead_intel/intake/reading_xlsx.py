@@ -25,7 +25,7 @@ MAX_SHEETS = 30
 _WORKBOOK_BYTES = 8 << 20
 _EPOCH_1900, _EPOCH_1904 = 1900, 1904
 _BETWEEN_EPOCHS = timedelta(days=1462)
-_DATE = r"^(?:19|[2-9][0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)?$"
+_DATE = r"^(?:19|[2-8][0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)?$"
 
 
 def read_xlsx(path: Path, scratch: Path, header_row: int | None = None) -> list[TableFiles]:
@@ -55,7 +55,7 @@ def read_xlsx(path: Path, scratch: Path, header_row: int | None = None) -> list[
 
 
 def _visible_sheets(path: Path, names: list[str]) -> tuple[list[str], int]:
-    """Names of visible worksheets, and the year in which the workbook's days begin.
+    """Names of visible worksheets, and the year from which their days have to be counted anew (see `_lost_epoch`).
 
     Chart sheets and hidden ones are left out by the workbook's own account.
     """
@@ -72,8 +72,16 @@ def _visible_sheets(path: Path, names: list[str]) -> tuple[list[str], int]:
         relation = next((value for key, value in sheet.attrib.items() if key.endswith("}id")), "")
         if sheet.get("state", "visible") != "visible" or relation in charts:
             hidden.add(sheet.get("name", ""))
-    from_1904 = any(_is_on(element.get("date1904")) for element in _elements(content, "workbookPr"))
-    return [name for name in names if name not in hidden], _EPOCH_1904 if from_1904 else _EPOCH_1900
+    return [name for name in names if name not in hidden], _lost_epoch(content)
+
+
+def _lost_epoch(workbook: bytes) -> int:
+    """The year from which days have to be counted anew: the reader forgets 1904 where an extension follows it.
+
+    Excel 2013 and later write a second `workbookPr`, of their own namespace, and the reader takes the last one's word.
+    """
+    said = [element.get("date1904") for element in _elements(workbook, "workbookPr")]
+    return _EPOCH_1904 if any(map(_is_on, said)) and not _is_on(said[-1]) else _EPOCH_1900
 
 
 def _is_on(value: str | None) -> bool:
@@ -145,7 +153,7 @@ def _read_sheet(
 
 
 def _days_from_1904(texts: pa.Array, as_days: pa.Array) -> pa.Array:
-    """Dates as the workbook counts them: the reader counts every workbook's days from 1900.
+    """Dates as the workbook counts them: the reader counted its days from 1900.
 
     A cell holds a date where it is written as one and can be read as a day too; a text that looks like one cannot.
     """

@@ -57,6 +57,15 @@ def test_a_grown_sample_screens_again_what_ran_out_and_keeps_everybody(house: An
     assert sum(more["personas"].values()) == sum(first["personas"].values()) + added
 
 
+def test_a_plan_without_a_chosen_sample_is_refused(house: Any, file: str) -> None:
+    screened = house.answer("run", file, "--supplier", "unchosen")
+
+    refused = house.answer("plan", screened["upload"], exit_code=2)
+
+    assert refused["error"]["code"] == "sample_not_chosen"
+    assert refused["state"] == "screened"
+
+
 def test_a_sample_chosen_by_itself_is_enriched_and_pushed_by_the_next_run(house: Any, file: str) -> None:
     first = house.answer("run", file, "--supplier", "grows", "--sample", "10", "--activate")
     house.answer("sample", first["upload"], "50")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -102,3 +104,32 @@ def test_an_error_while_rows_are_read_ends_the_judges(policy: Policy, verdict: C
     assert time.monotonic() - started < 30
     assert not children()
     assert threading.active_count() == before
+
+
+WAITS_FOR_A_PIECE = """
+import sys, time
+from pathlib import Path
+from lead_intel.intake.judges import ROWS_FOR_CHILDREN, judged_parts
+from lead_intel.intake.judging import Rules
+
+def pieces():
+    print("waiting", flush=True)
+    time.sleep(120)
+    yield from ()
+
+judged_parts(pieces(), ROWS_FOR_CHILDREN, Rules({}, {}, {}, (), (), (), "_bad_code"), Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core judges in this process")
+def test_the_judges_of_a_killed_process_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WAITS_FOR_A_PIECE, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "waiting\n"
+        orphans = psutil.Process(parent.pid).children()
+        parent.kill()
+
+    assert len(orphans) >= 2
+    _, alive = psutil.wait_procs(orphans, timeout=30)
+    assert not alive

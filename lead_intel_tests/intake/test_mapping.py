@@ -262,3 +262,18 @@ def test_a_word_counts_on_the_day_when_consent_was_given(policy: Policy) -> None
     assert late.accepted["line"].tolist() == [2, 4, 8]
     assert early.by_code == {"consent_outdated": 2}
     assert judged(policy, rows, date(2026, 8, 1)).by_code == {"consent_unknown": 2}
+
+
+def test_numbers_that_are_no_ordinary_us_ones_are_told_apart(policy: Policy, tmp_path: Path) -> None:
+    phones = [
+        "800-234-5678", "900-234-5678", "212-555-0123", "416-234-5678", "787-234-5678", "+44 20 7946 0958",
+        "+44 909 8790123", "212-234-5678", "2125550123.0", "2.12555E+09", "-10395",
+    ]  # fmt: skip
+    path = tmp_path / "t.csv"
+    rows = [f"{phone},p{number}@example.com,web_form" for number, phone in enumerate(phones)]
+    path.write_text("\n".join(["phone,email,consent_source", *rows]) + "\n")
+
+    report = check_file(path, policy)
+
+    assert report.quarantine == {"phone_damaged": 2}
+    assert report.phones == {"fictitious": 2, "non_us": 4, "premium": 2, "toll_free": 1}
