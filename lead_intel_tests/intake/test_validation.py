@@ -16,9 +16,10 @@ from lead_intel.columns import judge
 from lead_intel.contract import DuplicateRows, QuarantinedRows, RawUpload, ValidLeads, checked
 from lead_intel.errors import RejectedInput
 from lead_intel.intake import consent, emails, identity, phones
+from lead_intel.intake.judging import MAX_ATTRIBUTE_CHARS
 from lead_intel.intake.raw import raw_frame
 from lead_intel.intake.reading import read_list
-from lead_intel.intake.validation import MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, Validated, validate
+from lead_intel.intake.validation import MAX_ATTRIBUTES, Validated, validate
 from lead_intel.policy import ConsentSource, Policy, SupplierConsent
 
 Written = Callable[..., Path]
