@@ -188,7 +188,7 @@ def _write_numbers(source: TextWithEnd, text: Utf8Text, aside: _Aside, cells: _C
     in_order = np.flatnonzero(~is_apart)
     written = np.delete(in_order, [index for index, _ in cells.blank]) if cells.blank else in_order
     kept = np.concatenate([written, np.array(list(aside.mended), np.int64)]) if aside.mended else written
-    breaks = np.zeros(records + 1, np.int32)
+    breaks = np.zeros(records + 1, np.int64)
     if source.lines != records:
         table = tables.read_table(tables.part(scratch, _NAME, "cells"))
         breaks[kept] = line_breaks(table.columns)
