@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
+WARM_UP_ROWS = 200
 SOURCES = {"web_form", "phone_ivr", "event_2026", "jornaya", "partner:acme", "trustedform"}
 
 
@@ -36,7 +37,15 @@ def email(text: str) -> str | None:
 
 
 def run(path: Path, database_url: str, do_not_call: set[str]) -> dict[str, float]:
-    """Seconds of each stage."""
+    """Seconds of each stage. What is paid once (imports, the connection) is paid before: only rows are scaled."""
+    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    _stages(path, engine, do_not_call, WARM_UP_ROWS)
+    seconds = _stages(path, engine, do_not_call, None)
+    engine.dispose()
+    return seconds
+
+
+def _stages(path: Path, engine: Engine, do_not_call: set[str], rows: int | None) -> dict[str, float]:
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -44,7 +53,7 @@ def run(path: Path, database_url: str, do_not_call: set[str]) -> dict[str, float
         nonlocal clock
         seconds[stage], clock = time.perf_counter() - clock, time.perf_counter()
 
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False, nrows=rows)
     lap("read")
     frame["phone_e164"] = frame["phone"].apply(phone)
     lap("phones")
@@ -56,10 +65,8 @@ def run(path: Path, database_url: str, do_not_call: set[str]) -> dict[str, float
     lap("duplicates")
     accepted["do_not_call"] = [number in do_not_call for number in accepted["phone_e164"]]
     lap("do not call")
-    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         accepted.to_sql("plain_accepted", connection, if_exists="replace", index=False)
         frame[~good].to_sql("plain_rejected", connection, if_exists="replace", index=False)
-    engine.dispose()
     lap("to_sql")
     return seconds

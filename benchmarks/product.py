@@ -40,7 +40,7 @@ def run(path: Path, database_url: str, index: Path, folder: Path) -> dict[str, f
         with ThreadPoolExecutor(1) as beside:
             listed = beside.submit(_frames_and_registry, found, index, folder)
             with connection.transaction():
-                _copy(connection, "product_accepted", found.accepted())
+                _copy(connection, "product_accepted", (leads.drop_columns(["consent"]) for leads in found.accepted()))
                 _copy(connection, "product_quarantined", found.quarantined())
             seconds["copy"] = time.perf_counter() - clock
             on_registry = listed.result()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,11 +200,7 @@ def loaded(files: TableFiles, scratch: Path) -> Reading:
         if order is not None:
             yield from rows.to_batches(max_chunksize=tables.BATCH_ROWS)
             return
-        skip = above
-        for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
-            yield batch.slice(min(skip, batch.num_rows))
-            skip = max(0, skip - batch.num_rows)
+        yield from _of_size(map(reader.get_batch, range(reader.num_record_batches)), above)
 
     return Reading(
         headers=files.headers,
@@ -218,3 +214,17 @@ def loaded(files: TableFiles, scratch: Path) -> Reading:
         blank_rows=files.blank_rows,
         batches=batches,
     )
+
+
+def _of_size(batches: Iterable[pa.RecordBatch], above: int) -> Iterator[pa.RecordBatch]:
+    """The batches without the first `above` rows, small ones joined to BATCH_ROWS at most."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        rows = batch.slice(min(above, batch.num_rows))
+        above -= batch.num_rows - rows.num_rows
+        if waiting and sum(each.num_rows for each in waiting) + rows.num_rows > tables.BATCH_ROWS:
+            yield pa.concat_batches(waiting)
+            waiting = []
+        waiting.append(rows)
+    if waiting:
+        yield pa.concat_batches(waiting)

@@ -23,7 +23,9 @@ from lead_intel.intake.encoding import Utf8Text, as_utf8
 from lead_intel.intake.endings import TextWithEnd, end_row, line_breaks
 from lead_intel.intake.tables import TableFiles
 
-_BLOCK = 16 << 20
+_BLOCK = 4 << 20
+"""Arrow reads 32 blocks ahead, so this bounds memory; and no row can be longer."""
+
 _NAME = "list"
 _REPLACED = "\ufffd"
 _MAX_REPETITION = 50
@@ -182,9 +184,11 @@ def _write_numbers(source: TextWithEnd, text: Utf8Text, aside: _Aside, cells: _C
     """Give every record the line on which it begins, and write the lines of the rows kept and set aside."""
     apart = aside.numbers
     records = cells.good + len(apart)
-    in_order = np.setdiff1d(np.arange(1, records + 1, dtype=np.int64), apart, assume_unique=True)
-    written = np.delete(in_order, [index for index, _ in cells.blank])
-    kept = np.concatenate([written, np.array(list(aside.mended), np.int64)])
+    is_apart = np.zeros(records + 1, bool)
+    is_apart[[0, *apart]] = True
+    in_order = np.flatnonzero(~is_apart)
+    written = np.delete(in_order, [index for index, _ in cells.blank]) if cells.blank else in_order
+    kept = np.concatenate([written, np.array(list(aside.mended), np.int64)]) if aside.mended else written
     breaks = np.zeros(records + 1, np.int64)
     if source.lines != records:
         table = tables.read_table(tables.part(scratch, _NAME, "cells"))
@@ -194,7 +198,9 @@ def _write_numbers(source: TextWithEnd, text: Utf8Text, aside: _Aside, cells: _C
         breaks[list(aside.bad)] = [_breaks_in(row) for row in aside.bad.values()]
         for index in _swallowing(table, breaks[kept], aside.dialect):
             cells.marks.setdefault(index, "row_quoting")
-    line_of = np.arange(records + 1) + np.concatenate([[0], np.cumsum(breaks)[:-1]])
+    # A record begins as many lines further down as the records above it have line breaks inside.
+    line_of = np.arange(records + 1)
+    line_of[1:] += np.cumsum(breaks[:-1], dtype=np.int64)
     header = aside.dialect.header_record
     bad = [
         (int(line_of[number]), "row_quoting" if breaks[number] else "row_ragged", row)
