@@ -86,7 +86,10 @@ def validated(
         ingestion = at_work.ingestion
         received = ingestion.created_at.astimezone(UTC).date()
         rows = standing(raw_upload, said)
-        result = validate(rows, verdict, at_work.policy, ingestion.supplier, received=received)
+        # What rests on disk while rows are judged is swept with the lists, should this process be killed.
+        scratch = fetched_lists(at_work.settings.lead_intel_home)
+        scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        result = validate(rows, verdict, at_work.policy, ingestion.supplier, scratch, received=received)
         accepted = checked(result.accepted, ValidLeads)
         quarantined = checked(result.quarantined, QuarantinedRows)
         checked(result.duplicates, DuplicateRows)
