@@ -29,6 +29,7 @@ EMAIL_LETTERS = [
     ".local", "例え.jp", "почта.рф", "a" * 30, "b" * 63, "\x1c", "\x00", "\u2028", "🙂", ".museum", "localhost",
     "[127.0.0.1]", "--", "b.c", "1.2.3.4",
 ]  # fmt: skip
+RECEIVED = "2026-02-01"
 CONSENT_LETTERS = [*"web_form", "event_", "partner:", "WEB_FORM", " ", "\u00a0", "ß", "ſ", "K", "", "*", "jornaya"]
 
 
@@ -76,11 +77,21 @@ def email_differences(texts: list[str]) -> list[tuple[str, object, object]]:
 
 
 def consent_differences(rng: np.random.Generator, size: int) -> list[tuple[str, object, object]]:
-    words = ("web_form", "event_*", "partner:*", "jornaya", "straße")
+    words = (
+        consent.Word("web_form"),
+        consent.Word("event_*"),
+        consent.Word("partner:*", "2026-01-01", "2026-06-30"),
+        consent.Word("jornaya", last="2025-12-31"),
+        consent.Word("straße"),
+    )
     picks = rng.integers(0, len(CONSENT_LETTERS), (size, 9))
     texts = ["".join(CONSENT_LETTERS[i] for i in row[: 1 + row[0] % 9]) for row in picks.tolist()]
-    fast = [consent.CODES[code] for code in consent.judged(pa.array(texts, pa.large_string()), words)]
-    return [(t, f, rule) for t, f in zip(texts, fast, strict=True) if f != (rule := consent.judge(t, words))]
+    days = (np.datetime64("2025-06-01") + rng.integers(0, 600, size)).astype(str).tolist()
+    given = ["" if n % 5 == 0 else f"{day}T12:00:00Z" for n, day in enumerate(days)]
+    coded = consent.judged(pa.array(texts, pa.large_string()), words, pa.array(given, pa.large_string()), RECEIVED)
+    fast = [consent.CODES[code] for code in coded]
+    rules = [consent.judge(text, words, at[:10] or RECEIVED) for text, at in zip(texts, given, strict=True)]
+    return [(t, f, rule) for t, f, rule in zip(texts, fast, rules, strict=True) if f != rule]
 
 
 def main() -> None:

@@ -89,10 +89,17 @@ def test_a_stage_run_again_changes_nothing(
 ) -> None:
     upload = received(LISTS / "us500_leads.csv")
     materialize(instance, upload)
-    tables = ("leads", "upload_leads", "quarantined_rows", "column_mappings")
+    tables = (
+        "leads",
+        "upload_leads",
+        "quarantined_rows",
+        # When it was seen last may move.
+        "(select supplier, header_fingerprint, mapping, confirmed_by, updated_at, headers from column_mappings) m",
+    )
 
     def state() -> list[Any]:
-        return [database.execute(f"select * from lead_intel.{t} order by 1, 2, 3").fetchall() for t in tables]
+        database.execute("set search_path to lead_intel")
+        return [database.execute(f"select * from {table} order by 1, 2, 3").fetchall() for table in tables]
 
     before, frame = state(), read_frame(settings.frames_dir, "valid_leads", upload)
 

@@ -117,7 +117,7 @@ def pieces():
     time.sleep(120)
     yield from ()
 
-judged_parts(pieces(), ROWS_FOR_CHILDREN, Rules({}, {}, {}, (), (), (), "_bad_code"), Path(sys.argv[1]))
+judged_parts(pieces(), ROWS_FOR_CHILDREN, Rules({}, {}, {}, (), (), (), "2026-11-24", "_bad_code"), Path(sys.argv[1]))
 """
 
 
