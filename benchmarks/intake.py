@@ -64,6 +64,13 @@ def _all(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         pairs = [(product(asked.rows), measured("plain", plain_list, server)) for _ in range(asked.repeat)]
         found = {"rows": asked.rows, "registry": asked.registry, "repeat": asked.repeat}
         found |= _compared(pairs, asked.rows, plain_rows)
+        upserted = {"list_path": _list(folder, asked.rows), "database": database, "folder": str(work)}
+        upsert = measured("upsert", upserted, None).answer
+        found["beside"] = {
+            "upsert of the leads, seconds": upsert["seconds"],
+            "the same, nothing changed": upsert["seconds, nothing changed"],
+            "Dagster's start, seconds": measured("dagster_start", {}, None).answer["seconds"],
+        }
         if asked.grow_to:
             found["growth"] = _growth(found["product"], asked.rows, product(asked.grow_to), asked.grow_to)
         if asked.workbook_rows:

@@ -6,18 +6,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pyarrow as pa
 
 from lead_intel.columns import judge
 from lead_intel.dnc.registry import open_verified
-from lead_intel.intake.raw import raw_columns, raw_pieces
+from lead_intel.intake.raw import raw_columns, raw_frame, raw_pieces
 from lead_intel.intake.reading import read_list
-from lead_intel.intake.validation import Screened, screened
+from lead_intel.intake.validation import Screened, occurrences, screened, validate
 from lead_intel.policy import load_policy
+from lead_intel.record import leads
 from lead_intel.record.copying import copy_tables
+from lead_intel.record.database import migrate
 from lead_intel.record.frames import write_tables
+from lead_intel.record.upload_files import StoredObject, accept
 from lead_intel.settings import REPOSITORY
 
 _TYPES = {pa.int64(): "bigint", pa.bool_(): "boolean"}
@@ -79,3 +83,20 @@ def _copy(connection: psycopg.Connection, name: str, tables: Iterator[pa.Table])
     connection.execute(f"create table {name} ({columns})")
     copy_tables(connection, [name], [first])
     copy_tables(connection, [name], tables)
+
+
+def save_twice(path: Path, database_url: str, folder: Path) -> tuple[float, float]:
+    """Seconds that the record takes for a judged list: the first time, and again when nothing has changed."""
+    policy = load_policy(REPOSITORY / "data" / "policy")
+    frame = raw_frame([(1, read_list(path, lambda _: True, folder))])
+    found = validate(frame, judge(list(frame.columns), policy, "benchmark"), policy, "benchmark", folder)
+    rows, seconds = occurrences(found), []
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        migrate(connection)
+        stored = StoredObject("benchmark", path.name, uuid4().hex, path.name, path.stat().st_size, uuid4().hex)
+        upload = accept(connection, stored, "benchmark").upload
+        for _ in range(2):
+            clock = time.perf_counter()
+            leads.save(connection, upload, rows, found.quarantined)
+            seconds.append(time.perf_counter() - clock)
+    return seconds[0], seconds[1]
