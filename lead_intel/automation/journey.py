@@ -7,14 +7,11 @@ can be repeated: done work is found, never paid or pushed again.
 from __future__ import annotations
 
 import getpass
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
 
 import dagster as dg
 import psycopg
@@ -23,8 +20,10 @@ from lead_intel.activation.activate import refuse_other_choices
 from lead_intel.activation.approval import approve
 from lead_intel.activation.planning import choices_now
 from lead_intel.automation import jobs
+from lead_intel.automation.desk import Desk
 from lead_intel.automation.interruptible import interruptibly
-from lead_intel.automation.launch import RunEnd, register_partition, run_job
+from lead_intel.automation.launch import RunEnd, run_job
+from lead_intel.automation.receiving import receive
 from lead_intel.errors import (
     GuardrailFailed,
     LeadIntelError,
@@ -34,111 +33,17 @@ from lead_intel.errors import (
     UsageError,
 )
 from lead_intel.failures import ELSEWHERE
-from lead_intel.policy import Policy
-from lead_intel.record import bucket, dnc, ingestions, layouts, plans, quarantine, turns, upload_files
-from lead_intel.record.announcements import announce_sample, announce_state
+from lead_intel.record import dnc, ingestions, layouts, plans, quarantine, turns
+from lead_intel.record.announcements import announce_sample
 from lead_intel.record.frames import has_frame
-from lead_intel.settings import Settings
 from lead_intel.stage import STALE_SECONDS, has_ended
 from lead_intel.uploads import WORKING, State
 
-_BLOCK = 1 << 20
 _LOOK_AGAIN_SECONDS = 0.5
 _STOP_SECONDS = 5.0
 _SCREENING_STAGES = (None, "validation", "lookup", "dnc")
 _PLANNED = (State.PLANNED, State.AWAITING_APPROVAL, State.ACTIVATING, State.ACTIVATED)
 _AT_ITS_END = (State.ACTIVATED, State.REJECTED)
-
-
-class Say(Protocol):
-    """Tells the person one sentence about what happens now."""
-
-    def __call__(self, sentence: str) -> None:
-        """Show `sentence`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What a person's moves need: where the house stands, its policy, its record, its Dagster."""
-
-    settings: Settings
-    policy: Policy
-    connection: psycopg.Connection
-    instance: dg.DagsterInstance
-    definitions: Callable[[], dg.Definitions]
-    """Loads the code location: a second or two, for which a move that finds its work done does not wait."""
-    say: Say
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """The upload that a file became, or already was."""
-
-    upload: str
-    created: bool
-
-
-def receive(desk: Desk, file: Path, supplier: str, profile: str | None, said: layouts.Said | None = None) -> Received:
-    """Put `file` into the bucket and make an upload of it; the same bytes again are the same upload.
-
-    Raises:
-        UsageError: the file cannot be read, or the supplier's name is impossible, or its columns are settled.
-        RejectedInput: the bucket refuses it.
-    """
-    if not bucket.SUPPLIER.fullmatch(supplier):
-        raise UsageError(
-            "supplier_name",
-            f"{supplier!r} cannot be a supplier.",
-            "Use letters, digits, dot, dash, underscore.",
-        )
-    digest = sha256_of(file)
-    same = ingestions.find_same_bytes(desk.connection, supplier, digest)
-    if same is not None:
-        if profile is not None and profile != same.profile:
-            ingestions.set_profile(desk.connection, same.upload, profile)
-        if said is not None:
-            say_columns(desk, same.upload, said)
-        _bring_back(desk, same, file)
-        return Received(same.upload, created=False)
-    stored = bucket.put_list(desk.settings, file, supplier, digest)
-    accepted = upload_files.accept(desk.connection, stored, supplier, profile or "strict")
-    if profile is not None:
-        ingestions.set_profile(desk.connection, accepted.upload, profile)
-    if said is not None:
-        say_columns(desk, accepted.upload, said)
-    register_partition(desk.instance, accepted.upload)
-    announce_state(desk.settings, accepted.upload)
-    return Received(accepted.upload, accepted.created)
-
-
-def say_columns(desk: Desk, upload: str, said: layouts.Said) -> None:
-    """Store what a person says of the list's columns, beside what was said before; the next screening uses it.
-
-    Raises:
-        UsageError: a plan was made with the columns as they are.
-    """
-    before = layouts.said_of(desk.connection, upload)
-    header_row = before.header_row if said.header_row is None else said.header_row
-    together = layouts.Said({**before.columns, **said.columns}, header_row)
-    if together == before:
-        return
-    if plans.newest_or_none(desk.connection, upload) is not None:
-        raise UsageError(
-            "columns_settled",
-            f"The columns of {upload} are settled: a plan was made with them.",
-            "Save the list under other bytes, for example with a changed header, and upload that.",
-        )
-    layouts.say(desk.connection, upload, together, getpass.getuser())
-
-
-def _bring_back(desk: Desk, known: ingestions.Ingestion, file: Path) -> None:
-    """Put the list into the bucket again if its bytes lie there no longer, so that the upload can be read again."""
-    for pinned in upload_files.files_of(desk.connection, known.upload):
-        if pinned.sha256 == known.sha256 and not bucket.still_holds(desk.settings, pinned):
-            stored = bucket.put_list(desk.settings, file, known.supplier, known.sha256)
-            upload_files.replace_object(desk.connection, known.upload, pinned.file_no, stored)
-            desk.say("The list lies in the bucket again.")
 
 
 @contextmanager
@@ -446,17 +351,3 @@ def error_of(row: ingestions.Ingestion) -> LeadIntelError | None:
             return LeadIntelError(reason, message, remedy)
         case _:
             return None
-
-
-def sha256_of(file: Path) -> str:
-    """Digest of a file's bytes. Raises UsageError when it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as handle:
-            while block := handle.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise UsageError(
-            "file_unreadable", f"{file} cannot be read: {error.strerror}.", "Name a CSV or XLSX file."
-        ) from None
-    return digest.hexdigest()

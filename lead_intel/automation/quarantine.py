@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 
 from lead_intel.automation import journey
-from lead_intel.automation.journey import Desk
+from lead_intel.automation.desk import Desk
+from lead_intel.automation.receiving import sha256_of
 from lead_intel.errors import RejectedInput, UsageError
 from lead_intel.intake import consent, corrections
 from lead_intel.intake.quarantine import (
@@ -109,7 +110,7 @@ def resubmit(desk: Desk, upload: str, file: Path, by: str) -> Resubmitted:
         UsageError: the upload was never validated, or the file cannot be read.
     """
     layout = _layout(desk.connection, upload)
-    digest = journey.sha256_of(file)
+    digest = sha256_of(file)
     with journey.turn_of(desk, upload):
         if quarantine.correction_known(desk.connection, upload, digest):
             desk.say("This file was resubmitted before.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import psycopg
     from dagster import Definitions
 
-    from lead_intel.automation.journey import Desk
+    from lead_intel.automation.desk import Desk
     from lead_intel.settings import Settings
 
 
@@ -91,7 +91,7 @@ def desk(*, as_json: bool = False) -> Iterator[Desk]:
     with record(as_json=as_json) as (settings, connection):
         import dagster as dg
 
-        from lead_intel.automation.journey import Desk
+        from lead_intel.automation.desk import Desk
         from lead_intel.policy import load_policy
 
         policy = load_policy(settings.lead_intel_policy_dir)

@@ -65,11 +65,12 @@ def upload(
 ) -> None:
     """Accept a list: put it into the bucket and screen it."""
     from lead_intel.automation import journey
+    from lead_intel.automation.receiving import receive
     from lead_intel.record.account import account_of
     from lead_intel.terminal import live_progress
 
     with desk(as_json=as_json) as at:
-        received = journey.receive(at, file, supplier, profile, columns_said(mapped, header_row))
+        received = receive(at, file, supplier, profile, columns_said(mapped, header_row))
         if not received.created:
             say(f"These bytes are known: upload {received.upload}.")
         with (

@@ -20,7 +20,7 @@ from lead_intel.terminal import live_progress, say
 if TYPE_CHECKING:
     import psycopg
 
-    from lead_intel.automation.journey import Desk
+    from lead_intel.automation.desk import Desk
 
 quarantine = typer.Typer(help="Rows that were not accepted: why, and how they come back in.", no_args_is_help=True)
 

@@ -22,7 +22,7 @@ from lead_intel.terminal import live_progress, say, summary
 if TYPE_CHECKING:
     import psycopg
 
-    from lead_intel.automation.journey import Desk
+    from lead_intel.automation.desk import Desk
     from lead_intel.policy import StageTarget
 
 
@@ -67,9 +67,10 @@ def run(
             raise UsageError("file_unreadable", f"There is no file {file}.", "Name a CSV or XLSX file.")
     with desk(as_json=as_json) as at:
         from lead_intel.automation import journey
+        from lead_intel.automation.receiving import sha256_of
         from lead_intel.record import ingestions
 
-        key = (supplier, journey.sha256_of(file))
+        key = (supplier, sha256_of(file))
 
         def account_so_far() -> dict[str, Any] | None:
             row = ingestions.find_same_bytes(at.connection, *key)
@@ -94,13 +95,14 @@ def map_columns(
 ) -> None:
     """Say which column of a list is which, and screen it again; lists of the same layout follow from then on."""
     from lead_intel.automation import journey
+    from lead_intel.automation.receiving import say_columns
 
     with answering(as_json=as_json):
         said = columns_said(mapped, header_row)
         if said is None:
             raise UsageError("map_option", "Nothing is said of the columns.", 'For example: --map phone="Cell Number".')
     with _moving(upload, as_json=as_json) as at, journey.turn_of(at, upload):
-        journey.say_columns(at, upload, said)
+        say_columns(at, upload, said)
         journey.screen_if_needed(at, upload)
 
 

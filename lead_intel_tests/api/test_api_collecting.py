@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from lead_intel.automation import sensors
+from lead_intel.automation.desk import Desk
 from lead_intel.automation.frame_io import FrameIO
-from lead_intel.automation.journey import Desk, resume, screen, stop
+from lead_intel.automation.journey import resume, screen, stop
 from lead_intel.automation.posted import close_posted
 from lead_intel.automation.sweep import accept_new_objects
 from lead_intel.errors import TransientError, UsageError

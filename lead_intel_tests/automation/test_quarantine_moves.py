@@ -21,8 +21,10 @@ from supabase import create_client
 
 from lead_intel.automation import jobs
 from lead_intel.automation import quarantine as moves
+from lead_intel.automation.desk import Desk
 from lead_intel.automation.frame_io import FrameIO
-from lead_intel.automation.journey import Desk, receive, screen, sha256_of
+from lead_intel.automation.journey import screen
+from lead_intel.automation.receiving import receive, sha256_of
 from lead_intel.automation.sweep import accept_new_objects
 from lead_intel.errors import LeadIntelError, RejectedInput, UsageError
 from lead_intel.intake import assets
@@ -340,7 +342,7 @@ import sys
 from pathlib import Path
 import dagster as dg
 from lead_intel.automation import quarantine as moves
-from lead_intel.automation.journey import Desk
+from lead_intel.automation.desk import Desk
 from lead_intel.policy import load_policy
 from lead_intel.record.database import connect
 from lead_intel.settings import load_settings

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from supabase import create_client
 
-from lead_intel.automation.journey import Desk, receive
+from lead_intel.automation.desk import Desk
+from lead_intel.automation.receiving import receive
 from lead_intel.policy import Policy
 from lead_intel.record import bucket, upload_files
 from lead_intel.settings import Settings

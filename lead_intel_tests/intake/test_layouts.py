@@ -10,8 +10,9 @@ import dagster as dg
 import psycopg
 import pytest
 
+from lead_intel.automation.desk import Desk
 from lead_intel.automation.frame_io import FrameIO
-from lead_intel.automation.journey import Desk, receive, say_columns
+from lead_intel.automation.receiving import receive, say_columns
 from lead_intel.guardrails.evaluate import evaluate
 from lead_intel.guardrails.inputs import gather
 from lead_intel.intake import assets
