@@ -84,6 +84,10 @@ def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
     row = ingestions.find(desk.connection, upload)
     if row.state == State.REJECTED:
         raise RejectedInput(row.state_reason or "rejected", row.state_message or "The upload was rejected.")
+    _store_sample(desk, upload, percent)
+
+
+def _store_sample(desk: Desk, upload: str, percent: Decimal) -> None:
     ingestions.set_sample_percent(desk.connection, upload, percent, getpass.getuser())
     announce_sample(desk.settings, ingestions.find(desk.connection, upload))
 
@@ -234,7 +238,7 @@ def _carry_on(desk: Desk, upload: str, percent: Decimal | None, activated_by: st
     is_more_than_screening = not (percent is None and before.sample_percent is None and activated_by is None)
     # What the person asks for stands in the record before the work begins: whoever resumes it knows.
     if is_more_than_screening and grown:
-        ingestions.set_sample_percent(desk.connection, upload, wanted, getpass.getuser())
+        _store_sample(desk, upload, wanted)
     if activated_by is not None:
         ingestions.set_activation_ready(desk.connection, upload, ready=True)
     fresh_screening = _needs_screening(desk, before)

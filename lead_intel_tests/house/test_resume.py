@@ -16,9 +16,22 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def short_list(tmp_path: Path) -> str:
-    file = tmp_path / "short.csv"
-    file.write_text("".join(SAMPLE.read_text().splitlines(keepends=True)[:101]))
+    return part_of_the_sample(tmp_path / "short.csv", 0)
+
+
+@pytest.fixture
+def other_people(tmp_path: Path) -> str:
+    return part_of_the_sample(tmp_path / "other.csv", 200)
+
+
+def part_of_the_sample(file: Path, first: int) -> str:
+    header, *rows = SAMPLE.read_text().splitlines(keepends=True)
+    file.write_text("".join([header, *rows[first : first + 100]]))
     return str(file)
+
+
+def messages(house: Any) -> int:
+    return int(house.ledger().get("segment_tracking", {}).get("distinct_message_ids", 0))
 
 
 def test_a_vendor_that_answers_nothing_pauses_the_upload_and_resume_asks_what_is_missing(
@@ -44,20 +57,21 @@ def test_a_vendor_that_answers_nothing_pauses_the_upload_and_resume_asks_what_is
     assert after["segment_tracking"]["distinct_user_ids"] == resumed["activation"]["planned"]
 
 
-def test_an_activation_that_a_guardrail_paused_is_resumed_to_its_end(house: Any, short_list: str) -> None:
+def test_an_activation_that_a_guardrail_paused_is_resumed_to_its_end(house: Any, other_people: str) -> None:
+    pushed = messages(house)
     house.command("sandbox", "trip", "7")
     try:
-        paused = house.answer("run", short_list, "--supplier", "tripped", "--sample", "50", "--activate", exit_code=4)
+        paused = house.answer("run", other_people, "--supplier", "tripped", "--sample", "50", "--activate", exit_code=4)
     finally:
         house.command("sandbox", "clear", "7")
     assert paused["state_reason"] == "guardrail:7"
     before = house.ledger()
-    assert before["segment_tracking"]["distinct_message_ids"] == 0
+    assert messages(house) == pushed
 
     resumed = house.answer("resume", paused["upload"])
 
     assert resumed["state"] == "activated"
-    assert house.ledger()["segment_tracking"]["distinct_message_ids"] == resumed["messages"]["sent"] > 0
+    assert messages(house) - pushed == resumed["messages"]["sent"] > 0
     for vendor in ("twilio_lookup", "dncscrub", "people_data_labs", "zerobounce", "trestle"):
         assert house.paid()[vendor] == before[vendor]["paid_calls"], vendor
 
