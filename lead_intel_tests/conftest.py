@@ -38,6 +38,7 @@ _SETTINGS = {name.upper() for name in Settings.model_fields}
 _FOLDER = "lead-intel-tests-"
 _MEMORY = Path("/dev/shm")
 _ENOUGH_MEMORY = 4 * 2**30
+_AUTOVACUUM_SECONDS = 30.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -131,7 +132,21 @@ def database(
         monkeypatch.setenv("LEAD_INTEL_IDENTITY_KEY", IDENTITY_KEY)
         with psycopg.connect(cluster.url_of(name), autocommit=True) as connection:
             yield connection
-        maintenance.execute(f'drop database "{name}" with (force)')
+        _drop(maintenance, name)
+
+
+def _drop(maintenance: psycopg.Connection, name: str) -> None:
+    """Only the superuser may end an autovacuum worker, and one that is at work there ends by itself."""
+    deadline = time.monotonic() + _AUTOVACUUM_SECONDS
+    while True:
+        try:
+            maintenance.execute(f'drop database "{name}" with (force)')
+        except psycopg.errors.InsufficientPrivilege:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 @dataclass(frozen=True)
