@@ -151,8 +151,8 @@ def _missing(verdict: ColumnVerdict) -> Words | None:
         return Words(
             "column_missing",
             message,
-            f"Name the columns in the first row ({', '.join(truly)}), say which they are (`--map phone=HEADER`), or "
-            "add the list's own names to columns.yml.",
+            f"Name the columns in the first row ({', '.join(truly)}), say which they are (`--map phone=HEADER`) or on "
+            "which line they stand (`--header-row N`), or add the list's own names to columns.yml.",
         )
     asked = " ".join(f"Did you mean {' or '.join(headers)} for {ours}?" for ours, headers in meant.items())
     example = " ".join(f'--map {ours}="{headers[0]}"' for ours, headers in meant.items())

@@ -165,6 +165,7 @@ def _settle(
         quarantine.next_file_no(connection, upload),
         quarantine.open_rows(connection, upload),
         quarantine.settled(connection, upload),
+        quarantine.accepted_among(connection, upload, corrections.named_places(reading, layout)),
     )
 
 

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lead_intel.columns import frame_columns, judge
+from lead_intel.columns import ColumnVerdict, frame_columns, judge
 from lead_intel.hub.api_body import JSON, NDJSON, Body, BodyReader, RefusedBody, refuse_size
 from lead_intel.hub.api_pace import Pace
 from lead_intel.hub.api_record import Record
@@ -228,7 +228,18 @@ def _our_columns(body: Body, policy: Policy, supplier: str) -> tuple[str, ...]:
     if verdict.lookalike:
         which = ", ".join(verdict.lookalike.values())
         raise Problem(422, "column_lookalike", f"A field looks like {which}, in letters of another alphabet.")
+    _refuse_two_names_for_one(names, verdict, policy, supplier)
     return tuple(verdict.mapping.get(name, given) for name, given in zip(names, body.columns, strict=True))
+
+
+def _refuse_two_names_for_one(names: list[str], verdict: ColumnVerdict, policy: Policy, supplier: str) -> None:
+    """In a list our own name wins over an alias; here one row may have the one and the next the other."""
+    for name in names:
+        if name in verdict.mapping:
+            continue
+        meant = next(iter(judge([name], policy, supplier).mapping.values()), None)
+        if meant is not None:
+            raise Problem(422, "column_ambiguous", f"Two fields of one request mean {meant}: use one name in all rows.")
 
 
 def _accepted(taken: Taken, background: BackgroundTask | None) -> Response:

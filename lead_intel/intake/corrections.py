@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -89,11 +89,14 @@ def settle(
     file_no: int,
     open_rows: Iterable[OpenRow],
     said: Settled,
+    accepted: Collection[Place] = (),
 ) -> list[CorrectionRow]:
     """What each row of a corrected file is, in the order of the file. Rows that could not be read are not among them.
 
     A row that says nothing new about its row is `unchanged` and leaves it where it is, so that an export may be
     corrected in several goes, and the same file resubmitted each time.
+
+    `accepted`: places among `named_places` that are leads or repeats by now.
 
     Raises:
         RejectedInput: `correction_elsewhere`: the rows are those of another upload.
@@ -103,13 +106,13 @@ def settle(
     follows = {row.of: row for row in said.corrections if row.outcome == CORRECTS and row.of is not None}
     labels = {column.name: column.label for column in columns}
     contents = _contents(reading, layout, labels)
-    places = [_place(file, line) for file, line in zip(*_key_cells(reading, layout), strict=True)]
+    places = _places(reading, layout)
     ends = [None if place is None else _end(place, follows) for place in places]
     repeated = {end for end, count in Counter(ends).items() if end is not None and count > 1}
     earlier = {row.place: row.content for row in said.corrections}
     rows = []
     for line, end, content in zip(reading.lines.tolist(), ends, contents, strict=True):
-        outcome = _outcome(end, content, quarantined, earlier, repeated)
+        outcome = _outcome(end, content, quarantined, earlier, repeated, accepted)
         rows.append(CorrectionRow((file_no, line), outcome, end if outcome in APPLIED else None, content))
     return rows
 
@@ -120,6 +123,7 @@ def _outcome(
     quarantined: Mapping[Place, bytes],
     earlier: Mapping[Place, bytes],
     repeated: set[Place],
+    accepted: Collection[Place],
 ) -> Outcome:
     if end is None:
         return "correction_unknown"
@@ -129,7 +133,16 @@ def _outcome(
         return "unchanged" if quarantined[end] == content else "corrects"
     if end in earlier:
         return "unchanged" if earlier[end] == content else "correction_closed"
-    return "correction_unknown"
+    return "correction_closed" if end in accepted else "correction_unknown"
+
+
+def named_places(reading: Reading, layout: Layout) -> set[Place]:
+    """The rows that a corrected file speaks of, whether they are there or not."""
+    return {place for place in _places(reading, layout) if place is not None}
+
+
+def _places(reading: Reading, layout: Layout) -> list[Place | None]:
+    return [_place(file, line) for file, line in zip(*_key_cells(reading, layout), strict=True)]
 
 
 def _end(place: Place, follows: Mapping[Place, CorrectionRow]) -> Place:

@@ -39,10 +39,13 @@ _LISTS_OWN = " (list)"
 
 # What a spreadsheet takes for a formula (OWASP ASVS 1.2.10), and their full-width twins.
 _FORMULA = tuple("=+-@\t\r\n\x00\uff1d\uff0b\uff0d\uff20")
+_MONTH_DATE = r"(?i:(?:\d{1,2}[ -])?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[ -]\d{1,4})"
+# Where a spreadsheet of another country ends a cell early and takes the rest for a formula.
+_FORMULA_LATER = re.compile(r"[;,\t|]\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 # What it would rewrite: lost zeros, long numbers, exponents, decimals, dates, times.
 _ALTERED = re.compile(
     r"\s*(?:0\d+|\d{12,}|\d+(?:\.\d*)?[eE][+-]?\d+|\d+\.\d*|\d{1,2}:\d{2}.*"
-    r"|\d{1,4}([-/.])\d{1,2}(?:\1\d{1,4})?(?:[ T].*)?)\s*"
+    r"|\d{1,4}([-/.])\d{1,2}(?:\1\d{1,4})?(?:[ T].*)?|" + _MONTH_DATE + r")\s*"
 )
 _DIGIT = re.compile(r"\d")
 _ADDRESS = re.compile(r"[^@\s,;/|]+@[^@\s,;/|]+")
@@ -151,7 +154,7 @@ def shown(label: str) -> str:
 
 def guarded(cell: str) -> str:
     """`cell` as a spreadsheet may see it: an apostrophe before what it would run or rewrite."""
-    if cell.startswith(("'", *_FORMULA)) or _ALTERED.fullmatch(cell):
+    if cell.startswith(("'", *_FORMULA)) or _FORMULA_LATER.search(cell) or _ALTERED.fullmatch(cell):
         return f"'{cell}"
     return cell
 

@@ -6,7 +6,9 @@ formulas never evaluated: a cell is its stored value. Rows and columns keep thei
 
 from __future__ import annotations
 
+import re
 import zipfile
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -23,6 +25,11 @@ from lead_intel.intake.tables import TableFiles
 
 MAX_SHEETS = 30
 _WORKBOOK_BYTES = 8 << 20
+_ERROR = re.compile(r"Error\((\w+)\)")
+_ERRORS = {
+    "Div0": "#DIV/0!", "GettingData": "#GETTING_DATA", "NA": "#N/A", "Name": "#NAME?", "Null": "#NULL!", "Num": "#NUM!",
+    "Ref": "#REF!", "Value": "#VALUE!",
+}  # fmt: skip
 _EPOCH_1900, _EPOCH_1904 = 1900, 1904
 _BETWEEN_EPOCHS = timedelta(days=1462)
 _DATE = r"^(?:19|[2-8][0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)?$"
@@ -126,12 +133,11 @@ def _read_sheet(
     if epoch == _EPOCH_1904:
         days = reader.load_sheet(name, header_row=None, skip_rows=0, dtypes="datetime").to_arrow()
         columns = [_days_from_1904(texts, as_days) for texts, as_days in zip(columns, days.columns, strict=True)]
+    if errors is not None:
+        columns = _with_error_texts(columns, errors.errors)
     filled = np.zeros(batch.num_rows, bool)
     for column in columns:
         filled |= pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
-    if errors is not None:
-        # A row of nothing but #REF! is a row: its cells are blank, and quarantine says so.
-        filled[[cell.position[0] for cell in errors.errors]] = True
     rows = np.flatnonzero(filled)
     if not len(rows):
         return None
@@ -150,6 +156,22 @@ def _read_sheet(
         headers = tuple(str(column[header].as_py()) for column in columns)
     blank = batch.num_rows - header - 1 - len(below)
     return TableFiles(label, headers, header + 1, "xlsx", sheet=name, blank_rows=blank)
+
+
+def _with_error_texts(columns: list[pa.Array], errors: Iterable[fastexcel.CellError]) -> list[pa.Array]:
+    """Error cells as a spreadsheet shows them: a blank would pass for something that nobody wrote."""
+    found: dict[int, dict[int, str]] = {}
+    for cell in errors:
+        row, column = cell.position
+        kind = _ERROR.search(cell.detail)
+        found.setdefault(column, {})[row] = _ERRORS.get(kind[1] if kind else "", "#ERROR!")
+    for column, texts in found.items():
+        rows = sorted(texts)
+        mask = np.zeros(len(columns[column]), bool)
+        mask[rows] = True
+        written = pa.array([texts[row] for row in rows], columns[column].type)
+        columns[column] = pc.replace_with_mask(columns[column], pa.array(mask), written)
+    return columns
 
 
 def _days_from_1904(texts: pa.Array, as_days: pa.Array) -> pa.Array:

@@ -82,6 +82,17 @@ def open_rows(connection: psycopg.Connection, upload: str, limit: int | None = N
     return [OpenRow((file_no, line), tuple(codes), original) for file_no, line, codes, original in rows]
 
 
+def accepted_among(connection: psycopg.Connection, upload: str, places: Iterable[Place]) -> set[Place]:
+    """Those of `places` that are leads, or repeats of one."""
+    files, lines = zip(*places, strict=True) if (places := set(places)) else ((), ())
+    rows = connection.execute(
+        "select file_no, line from lead_intel.upload_leads join unnest(%s::int[], %s::bigint[]) named (file_no, line) "
+        "using (file_no, line) where upload = %s",
+        (list(files), list(lines), upload),
+    )
+    return {(int(file_no), int(line)) for file_no, line in rows}
+
+
 def open_counts(connection: psycopg.Connection, upload: str) -> dict[str, int]:
     """Open rows by their first code, most first."""
     rows = connection.execute(

@@ -132,6 +132,7 @@ REFUSED: list[tuple[bytes, int, str]] = [
     (b'[{"a,b":"1"}]', 422, "field_name"),
     (b'[{" ":"1"}]', 422, "field_name"),
     (b'[{"phone":"1","Phone ":"2"}]', 422, "column_ambiguous"),
+    (b'[{"phone":"1"},{"mobile":"2"}]', 422, "column_ambiguous"),
     ('[{"ph\u043ene":"1"}]'.encode(), 422, "column_lookalike"),
     (b'[{"phone":"1","x":' + b"[" * 20 + b"]" * 20 + b"}]", 422, "nested_too_deep"),
     (b'[{"phone":"1","x":' + b"[" * 30000 + b"]" * 30000 + b"}]", 422, "nested_too_deep"),

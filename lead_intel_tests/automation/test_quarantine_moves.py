@@ -186,9 +186,21 @@ def test_rows_that_correct_nothing_are_set_aside_by_name(desk: Desk, upload: str
 
     done = moves.resubmit(desk, upload, written([*rows, accepted, keyless, twice], tmp_path / "more.csv"), "ann")
 
-    assert done.set_aside == {"correction_unknown": 2, "correction_repeated": 2}
+    assert done.set_aside == {"correction_closed": 1, "correction_unknown": 1, "correction_repeated": 2}
     assert rows_of(desk, upload) == {"file": 11, "accepted": 2, "quarantined": 8, "duplicate": 1}
-    assert account_of(desk.connection, upload)["quarantine"]["correction_unknown"] == 2
+    assert account_of(desk.connection, upload)["quarantine"]["correction_closed"] == 1
+
+
+def test_an_old_export_makes_no_second_lead_of_a_row_that_was_released(desk: Desk, upload: str, tmp_path: Path) -> None:
+    rows = corrected(exported(desk, upload, tmp_path), "3", **{"E-mail": "bob@example.com"})
+    moves.release(desk, upload, (1, 6), "maria", "Facebook lead form")
+    changed = [row | {"E-mail": "other@example.com"} if row["quarantine_line"] == "6" else row for row in rows]
+
+    done = moves.resubmit(desk, upload, written(changed, tmp_path / "old.csv"), "ann")
+
+    assert done.set_aside == {"correction_closed": 1}
+    assert states(desk, upload)["1:6"] == "released"
+    assert rows_of(desk, upload)["accepted"] == 3
 
 
 def test_a_file_that_corrects_no_row_is_refused_and_stored_nowhere(desk: Desk, upload: str, tmp_path: Path) -> None:

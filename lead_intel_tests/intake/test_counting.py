@@ -139,6 +139,7 @@ def test_a_row_of_error_cells_is_a_row(
 
     assert counted_rows(path, reading) == rows_read(reading) == 2
     assert reading.lines.tolist() == [2, 3]
+    assert reading.table.column(1).to_pylist() == ["#REF!", "#REF!"]
 
 
 def test_rows_at_hand_must_be_those_that_were_counted() -> None:

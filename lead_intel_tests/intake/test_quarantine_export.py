@@ -21,8 +21,29 @@ from lead_intel.record.quarantine import Column, CorrectionRow, OpenRow, Settled
 UPLOAD = "upl_20261124_0123456789"
 LAYOUT = [Column("Phone", "Phone"), Column("note\x1f2", "note (2)"), Column("quarantine_line", "quarantine_line")]
 MAPPING = {"Phone": "phone"}
-FORMULAS = ["=1+1", "+1 212 555 0123", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1+1", "'quoted"]
-ALTERED = ["07302", "2.12555E+09", "2125550123.0", "2026-10-01", "10/11/26", "10:30", "123456789012"]
+FORMULAS = [
+    "a;=1+1",
+    "Smith, @SUM(A1)",
+    "=1+1",
+    "+1 212 555 0123",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\uff1d1+1",
+    "'quoted",
+]
+ALTERED = [
+    "Mar 5",
+    "5-Mar-2026",
+    "07302",
+    "2.12555E+09",
+    "2125550123.0",
+    "2026-10-01",
+    "10/11/26",
+    "10:30",
+    "123456789012",
+]
 
 
 def exported(rows: list[OpenRow], layout: list[Column] = LAYOUT) -> bytes:
