@@ -80,10 +80,12 @@ def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
     """Store the sample that a person chose.
 
     Lowering it buys nothing and deletes no answer; the next plan takes out of the audiences who is in it no longer.
+    Who wished an activation before did not wish it for this sample.
     """
     row = ingestions.find(desk.connection, upload)
     if row.state == State.REJECTED:
         raise RejectedInput(row.state_reason or "rejected", row.state_message or "The upload was rejected.")
+    ingestions.set_activation_ready(desk.connection, upload, ready=False)
     _store_sample(desk, upload, percent)
 
 
@@ -93,7 +95,7 @@ def _store_sample(desk: Desk, upload: str, percent: Decimal) -> None:
 
 
 def plan(desk: Desk, upload: str) -> None:
-    """Enrich the chosen sample and plan its activation: a dry run, nothing is pushed.
+    """Enrich the chosen sample and plan its activation: a dry run, so that resuming it pushes nothing either.
 
     Raises:
         UsageError: nobody has chosen a sample.
@@ -104,7 +106,12 @@ def plan(desk: Desk, upload: str) -> None:
             f"No sample of {upload} was chosen.",
             f"Choose one, `lead-intel sample {upload} 25`; `forecast` says what it would cost.",
         )
+    ingestions.set_activation_ready(desk.connection, upload, ready=False)
     screen_if_needed(desk, upload)
+    _enrich_and_plan(desk, upload)
+
+
+def _enrich_and_plan(desk: Desk, upload: str) -> None:
     _work(desk, jobs.ENRICH, upload)
 
 
@@ -201,7 +208,8 @@ def resume(desk: Desk, upload: str, by: str) -> None:
     if row.sample_percent is None:
         return
     awaits_first_plan = row.activation_ready and plans.newest_or_none(desk.connection, upload) is None
-    plan(desk, upload)
+    screen_if_needed(desk, upload)
+    _enrich_and_plan(desk, upload)
     if awaits_first_plan:
         activate(desk, plans.newest(desk.connection, upload).plan, by)
 
@@ -239,15 +247,15 @@ def _carry_on(desk: Desk, upload: str, percent: Decimal | None, activated_by: st
     # What the person asks for stands in the record before the work begins: whoever resumes it knows.
     if is_more_than_screening and grown:
         _store_sample(desk, upload, wanted)
-    if activated_by is not None:
-        ingestions.set_activation_ready(desk.connection, upload, ready=True)
+    ingestions.set_activation_ready(desk.connection, upload, ready=activated_by is not None)
     fresh_screening = _needs_screening(desk, before)
     if fresh_screening:
         screen(desk, upload)
     if not is_more_than_screening:
         return
     if grown or fresh_screening or not _is_planned(desk, upload):
-        plan(desk, upload)
+        screen_if_needed(desk, upload)
+        _enrich_and_plan(desk, upload)
     if activated_by is not None and ingestions.find(desk.connection, upload).state != State.ACTIVATED:
         activate(desk, plans.newest(desk.connection, upload).plan, activated_by)
 

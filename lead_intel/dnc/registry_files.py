@@ -23,6 +23,8 @@ Numbers = npt.NDArray[np.int64]
 
 _CHUNK_BYTES = 8 << 20
 _LONGEST_LINE = 64
+_ENCRYPTED = 0x1
+"""The bit of a zip member's flags (APPNOTE 4.4.4)."""
 _ZERO, _NINE, _COMMA, _NEWLINE = ord("0"), ord("9"), ord(","), ord("\n")
 _LAYOUTS = {11: re.compile(rb"[2-9]\d{2},\d{7}"), 10: re.compile(rb"[2-9]\d{9}")}
 _WEIGHTS = 10 ** np.arange(9, -1, -1, dtype=np.int64)
@@ -129,16 +131,21 @@ def _blocks(entry: ListFile) -> Iterator[bytes]:
             with entry.path.open("rb") as handle:
                 yield from _read(handle)
             return
-        with zipfile.ZipFile(entry.path) as archive, archive.open(entry.member) as handle:
-            yield from _read(handle)
+        with zipfile.ZipFile(entry.path) as archive:
+            if archive.getinfo(entry.member).flag_bits & _ENCRYPTED:
+                raise _locked(entry.name)
+            with archive.open(entry.member) as handle:
+                yield from _read(handle)
     except (zipfile.BadZipFile, zlib.error, EOFError):
         raise _truncated(entry.name) from None
-    except (RuntimeError, NotImplementedError):
-        raise RejectedInput(
-            "dnc_list_locked",
-            f"{entry.name} is encrypted or packed in an unknown way.",
-            "Unpack it and import the text.",
-        ) from None
+    except NotImplementedError:  # a way of packing that zipfile does not know
+        raise _locked(entry.name) from None
+
+
+def _locked(name: str) -> RejectedInput:
+    return RejectedInput(
+        "dnc_list_locked", f"{name} is encrypted or packed in an unknown way.", "Unpack it and import the text."
+    )
 
 
 def _read(handle: IO[bytes]) -> Iterator[bytes]:

@@ -132,17 +132,15 @@ class Api:
 
     @contextmanager
     def _counting_refusals(self, key: ApiKey, started: float) -> Iterator[None]:
-        outcome = None
+        outcome: str | None = "unforeseen"
         try:
             yield
+            outcome = None
         except Problem as problem:
             outcome = problem.code
             raise
         except ClientDisconnect:
             outcome = "disconnected"
-            raise
-        except Exception:
-            outcome = "unforeseen"
             raise
         finally:
             if outcome is not None:

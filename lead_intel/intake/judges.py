@@ -26,7 +26,8 @@ from lead_intel.intake.tables import read_table, write_table
 ROWS_FOR_CHILDREN = 60_000
 """Below, starting processes costs more than it saves."""
 
-_MOST_CHILDREN = 4
+_FEWEST_CHILDREN, _MOST_CHILDREN = 2, 4
+"""Two even on one core: one judges while the other is handed a piece."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def judged_parts(pieces: Iterable[pa.Table], rows: int, rules: Rules, scratch: P
     Raises:
         LeadIntelError: `judge_failed`: a child ended before its work was done.
     """
-    count = min(_MOST_CHILDREN, len(os.sched_getaffinity(0))) if rows >= ROWS_FOR_CHILDREN else 1
     queue = _Queue(iter(pieces), scratch)
-    if count == 1:
+    if rows < ROWS_FOR_CHILDREN:
         return [_judged_here(piece, part, rules) for _, piece, part in queue]
+    count = min(_MOST_CHILDREN, max(_FEWEST_CHILDREN, len(os.sched_getaffinity(0))))
     with ExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(count))
         # Left before the threads are waited for: an ended child ends the thread that waits for its answer.

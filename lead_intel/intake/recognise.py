@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -124,7 +125,7 @@ def _kind_of_zip(path: Path) -> Kind:
             kind = _kind_of_parts(archive, {part.filename.replace("\\", "/").lower(): part for part in parts})
             _refuse_unsafe_xml(archive, parts)
             return kind
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError, OSError, zipfile.zlib.error):  # type: ignore[attr-defined]
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError, OSError, zlib.error):
         raise RejectedInput(
             "file_damaged", "The workbook is damaged: its zip container cannot be read.", "Save it again in Excel."
         ) from None

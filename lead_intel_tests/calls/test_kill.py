@@ -85,7 +85,7 @@ def test_killed_in_the_middle_it_resumes_and_pays_at_most_what_was_in_flight(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_at_every_call_until_none_is_left(
     settings: Settings, sandbox: Any, database: psycopg.Connection, seed: int
 ) -> None:

@@ -24,6 +24,11 @@ def other_people(tmp_path: Path) -> str:
     return part_of_the_sample(tmp_path / "other.csv", 200)
 
 
+@pytest.fixture
+def third_people(tmp_path: Path) -> str:
+    return part_of_the_sample(tmp_path / "third.csv", 100)
+
+
 def part_of_the_sample(file: Path, first: int) -> str:
     header, *rows = SAMPLE.read_text().splitlines(keepends=True)
     file.write_text("".join([header, *rows[first : first + 100]]))
@@ -74,6 +79,21 @@ def test_an_activation_that_a_guardrail_paused_is_resumed_to_its_end(house: Any,
     assert messages(house) - pushed == resumed["messages"]["sent"] > 0
     for vendor in ("twilio_lookup", "dncscrub", "people_data_labs", "zerobounce", "trestle"):
         assert house.paid()[vendor] == before[vendor]["paid_calls"], vendor
+
+
+def test_a_dry_run_after_an_activation_that_was_paused_takes_the_wish_back(house: Any, third_people: str) -> None:
+    pushed = messages(house)
+    house.command("sandbox", "fault", "dncscrub", "truncated")
+    try:
+        paused = house.answer("run", third_people, "--supplier", "wish", "--sample", "50", "--activate", exit_code=5)
+    finally:
+        house.command("sandbox", "fault", "dncscrub", "off")
+    house.answer("plan", paused["upload"])
+
+    resumed = house.answer("resume", paused["upload"])
+
+    assert resumed["state"] == "planned"
+    assert messages(house) == pushed
 
 
 def test_resuming_a_dry_run_after_an_activation_approves_nothing(house: Any, short_list: str) -> None:

@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import aiohttp
 import httpx
+import psutil
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -214,12 +214,10 @@ def test_loopback_names_are_served(hub: str, host: str) -> None:
     assert httpx.get(f"{hub}/healthz", headers={"Host": host}).json() == {"status": "ok"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_it_listens_on_loopback_only(hub: str) -> None:
     port = httpx.URL(hub).port
-    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    addresses = {row[1] for row in listening if row[3] == "0A" and int(row[1].split(":")[1], 16) == port}
-    assert addresses == {f"0100007F:{port:04X}"}
+    listening = [each.laddr for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    assert {address.ip for address in listening if address.port == port} == {"127.0.0.1"}
 
 
 def test_while_dagster_is_not_up_a_page_says_so_and_looks_again() -> None:

@@ -55,7 +55,6 @@ def children() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "lead_intel.intake.judging_child" in child.cmdline()]
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core judges in this process")
 def test_beside_this_process_and_in_it_give_the_same(policy: Policy, verdict: ColumnVerdict, tmp_path: Path) -> None:
     found = []
     for told in (PIECES * ROWS, judges.ROWS_FOR_CHILDREN):  # the number of rows decides who judges
@@ -70,7 +69,6 @@ def test_beside_this_process_and_in_it_give_the_same(policy: Policy, verdict: Co
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core judges in this process")
 def test_a_judge_that_is_killed_is_an_error_and_no_wait(policy: Policy, verdict: ColumnVerdict, tmp_path: Path) -> None:
     def and_then_a_killed_judge() -> Iterator[pa.Table]:
         yield from pieces()
@@ -88,7 +86,6 @@ def test_a_judge_that_is_killed_is_an_error_and_no_wait(policy: Policy, verdict:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core judges in this process")
 def test_an_error_while_rows_are_read_ends_the_judges(policy: Policy, verdict: ColumnVerdict, tmp_path: Path) -> None:
     def broken() -> Iterator[pa.Table]:
         yield piece(0)
@@ -121,7 +118,6 @@ judged_parts(pieces(), ROWS_FOR_CHILDREN, Rules({}, {}, {}, (), (), (), "2026-11
 """
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core judges in this process")
 def test_the_judges_of_a_killed_process_end(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WAITS_FOR_A_PIECE, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
