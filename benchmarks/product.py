@@ -15,7 +15,7 @@ from lead_intel.columns import judge
 from lead_intel.dnc.registry import open_verified
 from lead_intel.intake.raw import raw_columns, raw_frame, raw_pieces
 from lead_intel.intake.reading import read_list
-from lead_intel.intake.validation import Screened, occurrences, screened, validate
+from lead_intel.intake.validation import JudgedList, judged_list, occurrences, validate
 from lead_intel.policy import load_policy
 from lead_intel.record import leads
 from lead_intel.record.copying import copy_tables
@@ -37,7 +37,7 @@ def run(path: Path, database_url: str, index: Path, folder: Path) -> dict[str, f
     verdict = judge(raw_columns(readings), policy, "benchmark")
     with (
         psycopg.connect(database_url, autocommit=True) as connection,
-        screened(raw_pieces(readings), rows, verdict, policy, "benchmark", folder) as found,
+        judged_list(raw_pieces(readings), rows, verdict, policy, "benchmark", folder) as found,
     ):
         seconds["judge"], clock = time.perf_counter() - clock, time.perf_counter()
         # PostgreSQL is at work on one core; frames and the registry are on the other.
@@ -61,7 +61,7 @@ def run(path: Path, database_url: str, index: Path, folder: Path) -> dict[str, f
     return {**seconds, **counts}
 
 
-def _frames_and_registry(found: Screened, index: Path, folder: Path) -> int:
+def _frames_and_registry(found: JudgedList, index: Path, folder: Path) -> int:
     listed = 0
     registry = open_verified(index)
 

@@ -166,7 +166,7 @@ class Sla(_Dated):
     stages: dict[Literal["validation", "lookup", "dnc", "enrichment", "activation"], StageTarget]
 
 
-class Ingestion(_Dated):
+class PostingLimits(_Dated):
     """ingestion.yml: how leads may be posted, and when a supplier's open upload closes."""
 
     close_rows: int = Field(ge=1, le=1_000_000, description="an upload holds at most so many posted rows")
@@ -210,7 +210,7 @@ class Policy(_Strict):
     activation: Activation
     guardrails: Guardrails
     sla: Sla
-    ingestion: Ingestion
+    ingestion: PostingLimits
 
     def limits_of(self, vendor: str) -> VendorLimits:
         """Limits of `vendor`, or UsageError when policy does not know it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import psycopg
 
-from lead_intel.policy import Ingestion as Limits
+from lead_intel.policy import PostingLimits
 from lead_intel.record import api_storing, api_traffic, api_uploads
 from lead_intel.settings import Settings
 
 
-def close_posted(connection: psycopg.Connection, settings: Settings, limits: Limits) -> list[str]:
+def close_posted(connection: psycopg.Connection, settings: Settings, limits: PostingLimits) -> list[str]:
     """Close, store and tidy; returns the uploads whose rows lie in the bucket now. Can be repeated at any step.
 
     Raises:

@@ -37,6 +37,7 @@ from lead_intel.intake.replay import would_be_accepted
 from lead_intel.intake.settled import CORRECTS, UNCHANGED
 from lead_intel.policy import Policy
 from lead_intel.record import bucket, ingestions, layouts, quarantine
+from lead_intel.record.frames import fetched_lists
 from lead_intel.record.quarantine import Column, CorrectionRow, Place
 
 
@@ -132,7 +133,10 @@ def _layout(connection: psycopg.Connection, upload: str) -> list[Column]:
 
 
 def _join(desk: Desk, upload: str, file: Path, digest: str, columns: Sequence[Column], by: str) -> Resubmitted:
-    with tempfile.TemporaryDirectory(prefix="correction-") as scratch:
+    # Below the home, where what a killed process leaves is swept.
+    home = fetched_lists(desk.settings.lead_intel_home)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="correction-", dir=home) as scratch:
         reading = read_list(file, corrections.is_correction, Path(scratch))
         layout = corrections.layout_of(reading.headers, columns)
         result = _counted(_settle(desk.connection, upload, reading, layout, columns), reading)

@@ -13,8 +13,6 @@ from lead_intel.errors import UsageError
 from lead_intel.record import bucket, ingestions, layouts, plans, upload_files
 from lead_intel.record.announcements import announce_state
 
-_BLOCK = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -31,12 +29,7 @@ def receive(desk: Desk, file: Path, supplier: str, profile: str | None, said: la
         UsageError: the file cannot be read, or the supplier's name is impossible, or its columns are settled.
         RejectedInput: the bucket refuses it.
     """
-    if not bucket.SUPPLIER.fullmatch(supplier):
-        raise UsageError(
-            "supplier_name",
-            f"{supplier!r} cannot be a supplier.",
-            "Use letters, digits, dot, dash, underscore.",
-        )
+    bucket.checked_supplier(supplier)
     digest = sha256_of(file)
     same = ingestions.find_same_bytes(desk.connection, supplier, digest)
     if same is not None:
@@ -88,13 +81,10 @@ def _bring_back(desk: Desk, known: ingestions.Ingestion, file: Path) -> None:
 
 def sha256_of(file: Path) -> str:
     """Digest of a file's bytes. Raises UsageError when it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with file.open("rb") as handle:
-            while block := handle.read(_BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(
             "file_unreadable", f"{file} cannot be read: {error.strerror}.", "Name a CSV or XLSX file."
         ) from None
-    return digest.hexdigest()

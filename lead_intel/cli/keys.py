@@ -11,7 +11,6 @@ from rich.table import Table
 from lead_intel.cli.answers import print_json, stdout
 from lead_intel.cli.house import record
 from lead_intel.cli.work import Json
-from lead_intel.errors import UsageError
 from lead_intel.terminal import say
 
 if TYPE_CHECKING:
@@ -32,12 +31,7 @@ def create(
     from lead_intel.record import api_keys, bucket
 
     with record(as_json=as_json) as (settings, connection):
-        if not bucket.SUPPLIER.fullmatch(supplier):
-            raise UsageError(
-                "supplier_name",
-                f"{supplier!r} cannot be a supplier.",
-                "Use letters, digits, dot, dash, underscore.",
-            )
+        bucket.checked_supplier(supplier)
         valid_for = load_policy(settings.lead_intel_policy_dir).ingestion.key_days if days is None else days
         key, text = api_keys.create(connection, supplier, name, valid_for, getpass.getuser())
         if as_json:

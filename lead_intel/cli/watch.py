@@ -34,17 +34,12 @@ def watch(
 ) -> None:
     """The companion: uploads lists that appear in a folder, and tells the channel. Ends with Ctrl-C."""
     from lead_intel.companion.watch import Companion
-    from lead_intel.record.bucket import SUPPLIER
+    from lead_intel.record.bucket import checked_supplier
 
     with answering(as_json=as_json):
         if not folder.is_dir():
             raise UsageError("folder_unreadable", f"There is no folder {folder}.", "Name the folder to watch.")
-        if not SUPPLIER.fullmatch(supplier):
-            raise UsageError(
-                "supplier_name",
-                f"{supplier!r} cannot be a supplier.",
-                "Use letters, digits, dot, dash, underscore.",
-            )
+        checked_supplier(supplier)
         companion = Companion(_bucket_and_channel(), folder.resolve(), supplier, settle, say_plainly)
         if once:
             companion.once()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from lead_intel.policy import Ingestion as Limits
+from lead_intel.policy import PostingLimits
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -59,7 +59,7 @@ class Body:
 class BodyReader:
     """Feed it the body's blocks, then ask for the rows."""
 
-    def __init__(self, media_type: str, limits: Limits) -> None:
+    def __init__(self, media_type: str, limits: PostingLimits) -> None:
         self._limits = limits
         self._lines = media_type == NDJSON
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -295,7 +295,7 @@ class _NotStrict(ValueError):
     """JSON that two readers could take for different things."""
 
 
-def refuse_size(size: int, limits: Limits) -> None:
+def refuse_size(size: int, limits: PostingLimits) -> None:
     """Raise RefusedBody for a body of `size` bytes, or more, when that is too many."""
     if size > limits.body_bytes:
         raise RefusedBody(413, "body_too_large", f"A request holds at most {limits.body_bytes:,} bytes.")

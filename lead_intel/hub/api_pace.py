@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lead_intel.hub.problems import Problem
-from lead_intel.policy import Ingestion as Limits
+from lead_intel.policy import PostingLimits
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Pace:
         self._buckets: dict[str, _Bucket] = {}
 
     @contextmanager
-    def turn(self, key_id: str, limits: Limits) -> Iterator[None]:
+    def turn(self, key_id: str, limits: PostingLimits) -> Iterator[None]:
         """One request's turn. Raises Problem (429, with Retry-After)."""
         now = time.monotonic()
         bucket = self._buckets.setdefault(key_id, _Bucket(limits.burst, now))

@@ -18,8 +18,7 @@ from lead_intel.errors import LeadIntelError, RejectedInput, TransientError
 from lead_intel.hub.api_counting import Counting
 from lead_intel.hub.api_status import status_of, upload_of
 from lead_intel.hub.problems import Problem
-from lead_intel.policy import Ingestion as Limits
-from lead_intel.policy import Policy, load_policy
+from lead_intel.policy import Policy, PostingLimits, load_policy
 from lead_intel.record import api_keys, api_storing, api_traffic, api_uploads, database
 from lead_intel.record.api_keys import ApiKey
 from lead_intel.record.api_uploads import InFlight, KeyReused, Posted, Taken
@@ -55,7 +54,7 @@ class Record:
         """The key whose text this is."""
         return await self._ask(api_keys.owner_of, text)
 
-    async def take(self, posted: Posted, limits: Limits) -> Taken:
+    async def take(self, posted: Posted, limits: PostingLimits) -> Taken:
         """Commit the rows."""
         return await self._ask(api_uploads.take, posted, limits)
 

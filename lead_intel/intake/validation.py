@@ -81,7 +81,7 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Screened:
+class JudgedList:
     """A judged list on disk, piece by piece: tables as in `contract`, in the order of file and line.
 
     `accepted` has a further column, `consent`: the lead's evidence of consent as JSON.
@@ -157,13 +157,13 @@ def validate(
     *,
     received: date | None = None,
 ) -> Validated:
-    """Judge every row of `raw` and hold the result as frames; raises as `screened` does.
+    """Judge every row of `raw` and hold the result as frames; raises as `judged_list` does.
 
     `raw` is as `raw.raw_frame` says; `vouched.VOUCHED` may stand beside its columns.
     """
     table = pa.Table.from_pandas(raw, preserve_index=False)
     pieces = (table.slice(start, BATCH_ROWS) for start in range(0, table.num_rows, BATCH_ROWS))
-    with screened(pieces, table.num_rows, verdict, policy, supplier, scratch_parent, received=received) as found:
+    with judged_list(pieces, table.num_rows, verdict, policy, supplier, scratch_parent, received=received) as found:
         accepted, quarantined, repeated = (
             pa.concat_tables(tables).to_pandas()
             for tables in (
@@ -176,7 +176,7 @@ def validate(
 
 
 @contextmanager
-def screened(
+def judged_list(
     pieces: Iterable[pa.Table],
     rows: int,
     verdict: ColumnVerdict,
@@ -185,7 +185,7 @@ def screened(
     scratch_parent: Path | None = None,
     *,
     received: date | None = None,
-) -> Iterator[Screened]:
+) -> Iterator[JudgedList]:
     """Judge the `rows` rows of `pieces` (see `raw.raw_pieces`); the result rests on disk while the body runs.
 
     `received`: the day on which the list came (today by default), for rows that do not say when consent was given.
@@ -212,7 +212,7 @@ def screened(
         again = int((~repeats.own).sum())
         balance = Balance(counted.rows, leads - again, sum(by_code.values()), again)
         _assert_balanced(balance)
-        yield Screened(balance, dict(by_code.most_common()), tuple(parts), repeats)
+        yield JudgedList(balance, dict(by_code.most_common()), tuple(parts), repeats)
 
 
 class _Counted:

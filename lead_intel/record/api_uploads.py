@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 
 from lead_intel.contract import REQUIRED_COLUMNS
 from lead_intel.errors import RejectedInput, TransientError, UsageError
-from lead_intel.policy import Ingestion as Limits
+from lead_intel.policy import PostingLimits
 from lead_intel.record import database
 from lead_intel.uploads import new_upload_key
 
@@ -94,7 +94,7 @@ class Collected:
 _COLLECTED = ", ".join(Collected.__slots__)
 
 
-def take(connection: psycopg.Connection, posted: Posted, limits: Limits) -> Taken:
+def take(connection: psycopg.Connection, posted: Posted, limits: PostingLimits) -> Taken:
     """Add the rows to the supplier's open upload, opening one if need be; a retry is recognised and adds nothing.
 
     Raises:
@@ -139,7 +139,7 @@ def _earlier(connection: psycopg.Connection, supplier: str, idempotency: bytes) 
         ).fetchone()
 
 
-def _room_for(connection: psycopg.Connection, posted: Posted, limits: Limits) -> Collected:
+def _room_for(connection: psycopg.Connection, posted: Posted, limits: PostingLimits) -> Collected:
     """The supplier's open upload, locked, with room for the rows; one that is full or due is closed."""
     while True:
         found = _open_upload(connection, posted.supplier)
@@ -167,7 +167,7 @@ def _open_upload(connection: psycopg.Connection, supplier: str) -> Collected | N
         ).fetchone()
 
 
-def _open(connection: psycopg.Connection, posted: Posted, limits: Limits) -> None:
+def _open(connection: psycopg.Connection, posted: Posted, limits: PostingLimits) -> None:
     """Open an upload, unless somebody else does at this moment: then wait for that one."""
     key = new_upload_key(database.now(connection))
     opened = connection.execute(

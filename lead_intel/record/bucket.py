@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
-from lead_intel.errors import RejectedInput, SetupError, TransientError
+from lead_intel.errors import RejectedInput, SetupError, TransientError, UsageError
 from lead_intel.record import resumable
 from lead_intel.record.upload_files import StoredObject, UploadFile
 from lead_intel.settings import Settings, StorageSettings
@@ -39,6 +39,15 @@ _FALLBACK_MIME = "application/octet-stream"
 _NOT_A_KEY = re.compile(r"[^A-Za-z0-9_!.*'() &$=@;:+,?-]")
 SUPPLIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _CORRECTION = re.compile(r"[^/]+/corrections/upl_[0-9]{8}_[0-9a-z]{10}/[^/]+")
+
+
+def checked_supplier(name: str) -> str:
+    """`name`, if it can be a supplier's folder. Raises UsageError otherwise."""
+    if not SUPPLIER.fullmatch(name):
+        raise UsageError(
+            "supplier_name", f"{name!r} cannot be a supplier.", "Use letters, digits, dot, dash, underscore."
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import pytest
 from lead_intel.columns import ColumnVerdict, judge
 from lead_intel.errors import LeadIntelError
 from lead_intel.intake import judges
-from lead_intel.intake.validation import screened
+from lead_intel.intake.validation import judged_list
 from lead_intel.policy import Policy
 
 COLUMNS = ["file_no", "line", "_bad_code", "_bad_text", "phone", "email", "consent_source", "note"]
@@ -58,7 +58,7 @@ def children() -> list[psutil.Process]:
 def test_beside_this_process_and_in_it_give_the_same(policy: Policy, verdict: ColumnVerdict, tmp_path: Path) -> None:
     found = []
     for told in (PIECES * ROWS, judges.ROWS_FOR_CHILDREN):  # the number of rows decides who judges
-        with screened(pieces(), told, verdict, policy, "acme", tmp_path) as screen:
+        with judged_list(pieces(), told, verdict, policy, "acme", tmp_path) as screen:
             tables = [pa.concat_tables(part()) for part in (screen.accepted, screen.quarantined, screen.duplicates)]
             found.append((screen.balance, screen.by_code, [table.to_pydict() for table in tables]))
 
@@ -78,7 +78,7 @@ def test_a_judge_that_is_killed_is_an_error_and_no_wait(policy: Policy, verdict:
 
     with (
         pytest.raises(LeadIntelError, match="ended by itself"),
-        screened(and_then_a_killed_judge(), judges.ROWS_FOR_CHILDREN, verdict, policy, "acme", tmp_path),
+        judged_list(and_then_a_killed_judge(), judges.ROWS_FOR_CHILDREN, verdict, policy, "acme", tmp_path),
     ):
         pass
 
@@ -94,7 +94,7 @@ def test_an_error_while_rows_are_read_ends_the_judges(policy: Policy, verdict: C
     started, before = time.monotonic(), threading.active_count()
     with (
         pytest.raises(OSError, match="the disk is gone"),
-        screened(broken(), judges.ROWS_FOR_CHILDREN, verdict, policy, "acme", tmp_path),
+        judged_list(broken(), judges.ROWS_FOR_CHILDREN, verdict, policy, "acme", tmp_path),
     ):
         pass
 
