@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 import psycopg
 
-from lead_intel import process
+from lead_intel import between_stages, process
 from lead_intel.errors import (
     GuardrailFailed,
     LeadIntelError,
@@ -158,6 +158,7 @@ def stage_of(
     with without_personal_data():
         settings, started = surroundings.settings, time.monotonic()
         with connected(settings) as connection:
+            between_stages.end(context.partition_key, context.run.run_id)
             hold = _take(context, connection, settings, stage, state)
             lost = threading.Event()
             try:
@@ -180,6 +181,9 @@ def stage_of(
                 hold.end(ours, time.monotonic() - started, may_retry=_may_retry(context, ours))
                 announce_state(settings, hold.upload)
                 raise failure_of(ours.with_traceback(error.__traceback__)) from None
+            finally:
+                if not lost.is_set():
+                    between_stages.begin(settings, hold.upload, hold.run_id)
 
 
 def _take(

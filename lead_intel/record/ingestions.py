@@ -336,6 +336,19 @@ def beat(
     return None if row is None else bool(row[0])
 
 
+def beat_between_stages(connection: psycopg.Connection, upload: str, run_id: str) -> bool | None:
+    """Record life between two stages; returns whether a stop is asked for.
+
+    None: the upload is not at work, or not `run_id`'s, any more.
+    """
+    row = connection.execute(
+        "update lead_intel.lead_ingestions set heartbeat_at = now() where upload = %s and run_id = %s "
+        "and state in ('screening', 'enriching', 'activating') returning stop_requested",
+        (upload, run_id),
+    ).fetchone()
+    return None if row is None else bool(row[0])
+
+
 def add_stage_seconds(connection: psycopg.Connection, upload: str, stage: str, seconds: float) -> None:
     """Add to the time that `stage` took for this upload."""
     connection.execute(
