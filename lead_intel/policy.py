@@ -74,6 +74,9 @@ class VendorLimits(_Strict):
     patience_seconds: float = Field(
         default=0, ge=0, le=600, description="how long past the deadline a rate-limited question may wait its turn"
     )
+    late_seconds: float = Field(
+        default=0, ge=0, le=60, description="how long past the deadline a paid answer is listened for; nobody waits"
+    )
 
 
 class Vendors(_Dated):

@@ -98,6 +98,26 @@ def settle(connection: psycopg.Connection, rows: Sequence[Sequence[Any]]) -> Non
         )
 
 
+def give_back(connection: psycopg.Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Take the settled price of each call out again: the vendor said late that it does not bill it.
+
+    `rows` as for `settle`. Entries are never changed, so a settlement of less than nothing is added.
+    """
+    spent: dict[tuple[str, str], Decimal] = defaultdict(lambda: _ZERO)
+    for _call_id, price, _billed, intended_at, upload, vendor in rows:
+        for scope in _scopes(intended_at, vendor, upload):
+            spent[scope] += price
+    for row in rows:
+        connection.execute(
+            "insert into lead_intel.spend_entries (call_id, kind, amount) values (%s, 'settle', %s)", (row[0], -row[1])
+        )
+    for scope in sorted(spent):
+        connection.execute(
+            "update lead_intel.spend_budgets set settled = settled - %s where scope = %s and key = %s",
+            (spent[scope], *scope),
+        )
+
+
 def spend_of_upload(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
     """Money of one upload: `{"reserved", "settled", "by_vendor": {vendor: settled}}` in US dollars.
 
