@@ -12,9 +12,11 @@ import pandas as pd
 from lead_intel.contract import EnrichedLeads, LeadSample, VendorAnswers, checked
 from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
+from lead_intel.enrichment.forecast import record_forecast
 from lead_intel.enrichment.merge import FIELDS, merge
 from lead_intel.enrichment.questions import VENDORS, people_of
 from lead_intel.enrichment.sampling import draw, sample_key
+from lead_intel.enrichment.whole_list import as_table, tell_whole_list
 from lead_intel.partition import UPLOADS
 from lead_intel.record import samples
 from lead_intel.record.announcements import announce_sample
@@ -64,6 +66,7 @@ def lead_sample(
         )
         sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key), LeadSample)
         samples.replace(at_work.connection, at_work.upload, sample)
+        record_forecast(at_work.connection, at_work.settings, at_work.policy, at_work.upload, percent)
         announce_sample(at_work.settings, ingestion, len(sample))
         return dg.Output(sample, metadata=_sample_account(leads, sample, percent))
 
@@ -116,7 +119,9 @@ def enriched_leads(
     with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
         answers = {"people_data_labs": people_data_labs, "zerobounce": zerobounce, "trestle": trestle}
         merged = checked(merge(lead_sample["lead_id"], answers, at_work.policy.vendors.enrichment), EnrichedLeads)
-        return dg.Output(merged, metadata=_merged_account(merged))
+        told = tell_whole_list(at_work.connection, at_work.settings, at_work.policy, at_work.upload, merged)
+        whole_list = dg.MetadataValue.md(as_table(told).to_markdown(index=False))
+        return dg.Output(merged, metadata={**_merged_account(merged), "whole_list": whole_list})
 
 
 def _sample_account(leads: pd.DataFrame, sample: pd.DataFrame, percent: Decimal) -> Metadata:
