@@ -88,7 +88,7 @@ def measured(numbers: int, per_second: float, control: Control, home: Path) -> d
             upload=UPLOAD,
             supplier="benchmark",
             stop=threading.Event(),
-            progress=lambda done, total: None,
+            progress=lambda _done, _total: None,
             before_paying=lambda: None,
         )
         seconds, cpu, after = time.perf_counter() - began, time.process_time() - cpu, _cpu(servers)
@@ -137,7 +137,8 @@ def _servers(connection: psycopg.Connection, home: Path) -> dict[str, psutil.Pro
     sandboxes = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if {"lead_intel.sandbox"} <= {*(process.info["cmdline"] or ())} and str(home) in " ".join(process.info["cmdline"])
+        if {"lead_intel.sandbox"} <= {*(process.info["cmdline"] or ())}
+        and str(home) in " ".join(process.info["cmdline"])
     ]
     assert postmaster is not None
     return {"postgres": postmaster, "sandbox": sandboxes[0]}
