@@ -112,7 +112,7 @@ def test_whether_a_package_error_is_paid_is_policy(billed: Any) -> None:
         (429, None, Outcome.RATE_LIMITED, None),
         (500, {"code": 20500}, Outcome.VENDOR_ERROR, 20500),
         (502, None, Outcome.VENDOR_ERROR, None),
-        (404, {"type": "https://www.twilio.com/docs/api/errors/20404", "title": "Not found"}, Outcome.VENDOR_ERROR, 20404),
+        (404, {"type": "https://www.twilio.com/docs/api/errors/20404"}, Outcome.VENDOR_ERROR, 20404),
         (404, {"type": "about:blank", "status": 404}, Outcome.VENDOR_ERROR, None),
     ],
 )  # fmt: skip
