@@ -86,6 +86,31 @@ class Vendors(_Dated):
     enrichment: tuple[str, ...] = Field(description="enrichment vendors in order of trust, best first")
 
 
+LineType = Literal[
+    "mobile", "landline", "fixedVoip", "nonFixedVoip", "tollFree", "premium",
+    "sharedCost", "personal", "uan", "voicemail", "pager", "unknown",
+]  # fmt: skip
+
+
+class LookupPackage(_Strict):
+    """A package of Twilio Lookup beside the line type: its price, its age, and whom it is asked about."""
+
+    price_usd: Decimal = Field(ge=0)
+    cache_days: int = Field(ge=0)
+    line_types: tuple[LineType, ...] = Field(min_length=1, description="asked about numbers of these line types only")
+
+
+class Lookup(_Dated):
+    """lookup.yml: what Twilio Lookup is asked beside the line type, whose price and age stand in vendors.yml."""
+
+    package_errors_billed: Literal["no", "unknown", "yes"] = Field(
+        description="whether an answer that holds an error code instead of data is paid; unknown counts as paid"
+    )
+    further_packages: dict[Literal["caller_name", "line_status"], LookupPackage] = Field(
+        description="asked in this order after the line type; none by default, each costs its price per number"
+    )
+
+
 class Budgets(_Dated):
     """budgets.yml: caps in US dollars; reaching one parks the upload."""
 
@@ -206,6 +231,7 @@ class Policy(_Strict):
     consent: Consent
     columns: Columns
     vendors: Vendors
+    lookup: Lookup
     budgets: Budgets
     dnc: Dnc
     sampling: Sampling
