@@ -67,6 +67,10 @@ class Books:
         """How many rounds call this vendor's account now, this one included."""
         return vendor_rounds.share(self._connection, self._account.vendor, self._round)
 
+    def take_turn(self, not_before: float) -> float:
+        """Seconds until the first call of this round, counted among all rounds that begin."""
+        return vendor_rounds.take_turn(self._connection, self._account.vendor, self._limits.per_second, not_before)
+
     def leave(self) -> None:
         """This round calls no more: the others may take its part of the pace."""
         vendor_rounds.leave(self._connection, self._round)

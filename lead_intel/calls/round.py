@@ -115,8 +115,9 @@ class Round:
         if rounds != self._rounds:
             self._pace.divide(rounds)
             self._rounds = rounds
-        if is_first_look and rounds > 1:
-            self._pace.hold_back(LOOK_SECONDS + _OTHERS_LOOK_LATE_SECONDS)
+        if is_first_look:
+            unseen = LOOK_SECONDS + _OTHERS_LOOK_LATE_SECONDS if rounds > 1 else 0.0
+            self._pace.hold_back(await asyncio.to_thread(self._books.take_turn, unseen))
 
     async def _record(self) -> None:
         own, self._own = self._own, []
