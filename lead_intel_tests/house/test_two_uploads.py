@@ -24,10 +24,10 @@ def write_list(path: Path, first: int) -> Path:
     """People `first` to `first` + ROWS."""
     with path.open("w", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["phone", "email", "first_name", "last_name", "consent_source", "consent_at"])
+        writer.writerow(["phone", "email", "first_name", "consent_source", "consent_at", "consent_evidence"])
         for person in range(first, first + ROWS):
-            row = (f"+1212{5200000 + person}", f"two{person}@example.com", "Ann", f"Person{person}")
-            writer.writerow([*row, "web_form", "2026-11-01T10:00:00Z"])
+            row = (f"+1212{5200000 + person}", f"two{person}@example.com", "Ann")
+            writer.writerow([*row, "web_form", "2026-11-01T10:00:00Z", "form 7"])
     return path
 
 
