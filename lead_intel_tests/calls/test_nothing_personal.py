@@ -42,7 +42,15 @@ def asks(vendor: Vendor, first: int) -> list[Ask]:
     raise AssertionError
 
 
-@pytest.mark.parametrize("kind", [TwilioLookup, PeopleDataLabs, ZeroBounce, Trestle])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        TwilioLookup,
+        ZeroBounce,
+        pytest.param(PeopleDataLabs, marks=pytest.mark.slow),
+        pytest.param(Trestle, marks=pytest.mark.slow),
+    ],
+)
 def test_no_fault_brings_a_number_an_address_or_a_key_to_light(
     settings: Settings, policy: Policy, sandbox: Any, database: psycopg.Connection, kind: Any,
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
