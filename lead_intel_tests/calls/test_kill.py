@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from lead_intel.settings import Settings
 
@@ -81,15 +80,3 @@ def test_killed_in_the_middle_it_resumes_and_pays_at_most_what_was_in_flight(
     database.execute("truncate lead_intel.phone_lookups, lead_intel.vendor_calls cascade")
     finish(40)
     assert table(database) == killed
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_at_every_call_until_none_is_left(
-    settings: Settings, sandbox: Any, database: psycopg.Connection, seed: int
-) -> None:
-    for kill in range(1, 26):
-        database.execute("truncate lead_intel.phone_lookups, lead_intel.vendor_calls, lead_intel.spend_budgets cascade")
-        sandbox.reset()
-        run_killed(sandbox, database, 24, [kill] if seed == 0 else [kill, seed * 3])
