@@ -37,10 +37,10 @@ def test_the_vendor_that_is_quick_and_dear_reaches_its_cap_before_the_day_is_use
     plans = [Plan("dear", 100, Decimal("0.10"), 10), Plan("cheap", 1000, Decimal("0.01"), 10)]
     left = [Left("day", None, Decimal(15), Decimal(15)), Left("vendor", "dear", Decimal(2), Decimal(2))]
     stop = first_stop(plans, left)
-    assert stop == {
-        "scope": "vendor", "vendor": "dear", "left": Decimal("2.00"), "missing": Decimal("8.00"), "calls": 40
-    } or stop is not None and abs(stop["calls"] - 41) <= 1  # fmt: skip
-    assert stop["scope"] == "vendor"
+    assert stop is not None
+    assert (stop["scope"], stop["vendor"], stop["left"], stop["missing"]) == ("vendor", "dear", 2, 8)
+    # Twenty of the dear calls are paid; the cheap ones went beside them.
+    assert 40 <= stop["calls"] <= 42
 
 
 def test_a_cap_of_nothing_stops_before_the_first_call() -> None:

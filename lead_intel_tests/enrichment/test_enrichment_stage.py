@@ -19,7 +19,7 @@ import yaml
 
 import lead_intel.enrichment.assets as enrichment_assets
 from lead_intel.automation.frame_io import FrameIO
-from lead_intel.enrichment.forecast import forecast
+from lead_intel.enrichment.forecast import forecast, record_forecast
 from lead_intel.enrichment.questions import PEOPLE_COLUMNS, VENDORS
 from lead_intel.errors import UsageError
 from lead_intel.partition import UPLOADS
@@ -257,9 +257,13 @@ def test_what_was_forecast_stands_beside_what_was_spent_and_calls_that_were_not_
     enrich: Any, sandbox: Any, database: psycopg.Connection, settings: Settings, policy: Policy
 ) -> None:
     shown = forecast(database, settings, policy, UPLOAD, 50)
+    record_forecast(database, settings, policy, UPLOAD, Decimal(50))
+    chosen = account_of(database, UPLOAD)["forecast"]
+    assert (chosen["cost"], chosen["spent"], chosen["ended_at"]) == (shown["cost"], 0, None)
     assert enrich(50).success
     account = account_of(database, UPLOAD)
     told = account["forecast"]
+    assert told["shown_at"] == chosen["shown_at"]
     assert (told["percent"], told["cost"]) == (50, shown["cost"])
     assert told["spent"] == account["spend"]["settled"]
     for vendor, part in told["by_vendor"].items():

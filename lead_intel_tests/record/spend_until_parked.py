@@ -5,14 +5,15 @@ Arguments: the cap's name, the cap, the upload. Prints `ready`, waits for a line
 
 from __future__ import annotations
 
+import os
 import sys
 from decimal import Decimal
 
+import psycopg
+
 from lead_intel.policy import Budgets
 from lead_intel.record import spend, vendor_calls
-from lead_intel.record.database import connected
 from lead_intel.record.vendor_calls import Account, Result
-from lead_intel.settings import load_settings
 
 VENDOR = "trestle"
 PRICES = (Decimal("0.07"), Decimal("0.013"), Decimal("0.000001"), Decimal("0.05"))
@@ -24,13 +25,13 @@ def main(scope: str, cap: Decimal, upload: str) -> None:
     budgets = Budgets.model_validate({"effective": "2026-11-01", **caps})
     account = Account(VENDOR, "phone", upload, "acme")
     most, number, refused = Decimal(0), 0, 0
-    with connected(load_settings()) as connection:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()
         while refused < 5:
             price, number = PRICES[number % len(PRICES)], number + 1
-            subject = f"{id(connection)}-{sys.argv[3]}-{number}-{connection.info.backend_pid}"
+            subject = f"{connection.info.backend_pid}-{number}"
             try:
                 with connection.transaction():
                     claim = vendor_calls.claim(connection, account, {subject: price}, 30)
