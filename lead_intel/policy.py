@@ -112,7 +112,9 @@ class CarrierBrand(_Strict):
     """One brand: the networks that are its own, and the words by which carriers that belong to it are named."""
 
     networks: tuple[str, ...] = Field(default=(), description="MCC and MNC together, three digits each")
-    names: tuple[str, ...] = Field(default=(), description="words at which a carrier's name (any case) is recognised")
+    names: tuple[str, ...] = Field(
+        default=(), description="whole words at which a carrier's name (in any case) is recognised"
+    )
 
 
 class Carriers(_Dated):
