@@ -89,7 +89,7 @@ def expected(rows: list[Any], today: str) -> dict[str, Counter[str]]:
 
 
 @given(LISTS)
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_cut_sums_to_the_rows_and_a_repetition_changes_nothing(
     database: psycopg.Connection, upload: str, rows: list[Any]
 ) -> None:
