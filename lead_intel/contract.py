@@ -124,6 +124,21 @@ class CarrierBreakout(pa.DataFrameModel):
         strict = True
 
 
+class CarrierCells(pa.DataFrameModel):
+    """One row per day of the answer (blank: none), place, line type, brand and carrier that occurs in an upload."""
+
+    answered_on: Series[str]
+    place: Series[str] = pa.Field(str_length={"min_value": 1}, description="US-NY, CA-ON, JM, abroad or unknown")
+    line_type: Series[str] = pa.Field(isin=LINE_TYPES)
+    brand: Series[str] = pa.Field(str_length={"min_value": 1})
+    carrier: Series[str] = pa.Field(str_length={"min_value": 1})
+    numbers: Series[int] = pa.Field(gt=0)
+
+    class Config:
+        strict = True
+        unique = ("answered_on", "place", "line_type", "brand", "carrier")
+
+
 class DncVerdicts(pa.DataFrameModel):
     """One row per accepted lead. `reasons` is `|`-joined, all kept; `send` may carry informative ones."""
 

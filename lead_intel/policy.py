@@ -11,7 +11,7 @@ import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -109,6 +109,31 @@ class Lookup(_Dated):
     further_packages: dict[Literal["caller_name", "line_status"], LookupPackage] = Field(
         description="asked in this order after the line type; none by default, each costs its price per number"
     )
+
+
+class CarrierBrand(_Strict):
+    """One brand: the networks that are its own, and the words by which carriers that belong to it are named."""
+
+    networks: tuple[str, ...] = Field(default=(), description="MCC and MNC together, three digits each")
+    names: tuple[str, ...] = Field(
+        default=(), description="whole words at which a carrier's name (in any case) is recognised"
+    )
+
+
+class Carriers(_Dated):
+    """carriers.yml: which brand a carrier belongs to. The network decides; without one, the first name that fits."""
+
+    brands: dict[Annotated[str, Field(max_length=24)], CarrierBrand]
+
+    @model_validator(mode="after")
+    def _a_network_has_one_brand(self) -> Self:
+        networks = [network for brand in self.brands.values() for network in brand.networks]
+        twice = sorted({network for network in networks if networks.count(network) > 1})
+        wrong = [network for network in networks if not (len(network) == 6 and network.isdecimal())]
+        if twice or wrong:
+            msg = f"a network is six digits and has one brand: {', '.join(twice + wrong)}"
+            raise ValueError(msg)
+        return self
 
 
 class Budgets(_Dated):
@@ -232,6 +257,7 @@ class Policy(_Strict):
     columns: Columns
     vendors: Vendors
     lookup: Lookup
+    carriers: Carriers
     budgets: Budgets
     dnc: Dnc
     sampling: Sampling

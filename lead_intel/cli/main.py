@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from lead_intel.cli import compliance, house, keys, lists, money, quarantine, stand_ins, watch, work
+from lead_intel.cli import carriers, compliance, house, keys, lists, money, quarantine, stand_ins, watch, work
 from lead_intel.cli.answers import answered, foreseen
 from lead_intel.errors import LeadIntelError, UsageError
 
@@ -25,7 +25,7 @@ _INTERRUPTED = 130
 _MISTYPED: type[Exception] = typer.BadParameter.__bases__[0]
 """Click's UsageError, wherever the installed Typer keeps its Click."""
 
-for module in (house, lists, work, money, compliance, watch):
+for module in (house, lists, work, money, carriers, compliance, watch):
     module.add_commands(app)
 app.add_typer(compliance.dnc, name="dnc")
 app.add_typer(keys.keys, name="keys")

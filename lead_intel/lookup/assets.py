@@ -3,22 +3,28 @@
 # Without `from __future__ import annotations`: Dagster reads the annotation of `context` as an object.
 
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from lead_intel.contract import CarrierBreakout, PhoneLookups, checked
+from lead_intel.contract import CarrierBreakout, CarrierCells, PhoneLookups, checked
 from lead_intel.failures import without_personal_data
 from lead_intel.guardrails.gate import require
 from lead_intel.lookup.alerts import alerts
+from lead_intel.lookup.breakdown import area_code_places, break_down
 from lead_intel.lookup.breakout import break_out, unknown_share
 from lead_intel.lookup.lookup import LookedUp, look_up
+from lead_intel.lookup.picture import bars
 from lead_intel.partition import UPLOADS
+from lead_intel.record.carriers import cut, replace_cells, stored_answers
 from lead_intel.record.lookups import replace_breakout
 from lead_intel.record.spend import usd
+from lead_intel.settings import REPOSITORY
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import State
+from lead_intel.vendors.twilio_lookup import LINE_TYPE
 
 _STAGE = "lookup"
 _ROWS_SHOWN = 10
@@ -56,19 +62,29 @@ def phone_lookups(
     partitions_def=UPLOADS,
     group_name=_STAGE,
     kinds={"pandas", "postgres"},
-    description="How many distinct numbers each carrier has, by line type, and their share; unknown is shown as such.",
+    description="Distinct numbers by carrier, brand, state, line type and day, with shares; unknown stays in sight.",
 )
 def carrier_breakout(
     context: dg.AssetExecutionContext, surroundings: Surroundings, phone_lookups: pd.DataFrame
 ) -> dg.Output[pd.DataFrame]:
     """See `breakout.break_out`. Not a stage of its own: it leaves the upload's state to those that are."""
+    upload = context.partition_key
     with without_personal_data(), surroundings.connected() as connection:
         breakout = checked(break_out(phone_lookups), CarrierBreakout)
-        replace_breakout(connection, context.partition_key, breakout)
+        answers = stored_answers(connection, phone_lookups["phone"].tolist(), LINE_TYPE)
+        places = area_code_places(REPOSITORY / "data" / "reference" / "area_codes.csv")
+        cells = break_down(phone_lookups, answers, places, surroundings.policy.carriers.brands)
+        with connection.transaction():
+            replace_breakout(connection, upload, breakout)
+            replace_cells(connection, upload, checked(cells, CarrierCells))
+        brands, states = cut(connection, "brand", upload), cut(connection, "state", upload)
     metadata: dict[str, dg.MetadataValue | float | int] = {
         "dagster/row_count": len(breakout),
         "numbers": len(phone_lookups),
         "unknown_line_type_share": round(unknown_share(phone_lookups), 4),
+        "brand_shares": dg.MetadataValue.md(bars([(row["key"], row["share"]) for row in brands])),
+        "brands": dg.MetadataValue.md(_table(brands, "brand")),
+        "states": dg.MetadataValue.md(_table(states, "state")),
         "top_carriers": dg.MetadataValue.md(_top(breakout).to_markdown(index=False)),
     }
     return dg.Output(breakout, metadata=metadata)
@@ -99,6 +115,21 @@ def _account(looked_up: LookedUp, told: list[str]) -> dict[str, dg.MetadataValue
 def _codes(looked_up: LookedUp) -> dict[int, int]:
     codes = pd.concat([answers.frame["error_code"] for answers in (looked_up, *looked_up.further.values())])
     return {int(code): int(count) for code, count in codes[codes > 0].value_counts().sort_index().items()}
+
+
+def _table(rows: list[dict[str, Any]], name: str) -> str:
+    shown = [
+        {
+            name: row["key"],
+            "numbers": row["numbers"],
+            "share": f"{row['share']:.1%}",
+            "line type unknown (95 %)": (
+                f"{row['unknown_share']:.1%} ({row['unknown_low']:.1%} to {row['unknown_high']:.1%})"
+            ),
+        }
+        for row in rows[:_ROWS_SHOWN]
+    ]
+    return pd.DataFrame(shown).to_markdown(index=False)
 
 
 def _top(breakout: pd.DataFrame) -> pd.DataFrame:

@@ -39,3 +39,15 @@ def test_the_intake_benchmark_runs(new_folder: Any) -> None:
     product = found["product"]
     assert product["rows"] == product["accepted"] + product["quarantined"] + product["duplicate"] == 2000
     assert {"ratio", "growth", "workbook", "plain"} <= set(found)
+
+
+@pytest.mark.slow
+def test_lookup_keeps_the_allowed_pace_and_pays_once(new_folder: Any) -> None:
+    with new_folder() as folder:
+        found = answer("benchmarks.lookup", "--numbers", "1000", "--home", str(folder))
+
+    assert found["paid_calls"] == found["numbers"] == 1000
+    assert found["outcomes"] == {"ok": 1000}
+    # Nearly the whole pace on a quiet machine; here whatever else runs takes its part.
+    assert found["share_of_allowed"] > 0.5
+    assert found["client_cpu_ms_per_call"] > 0

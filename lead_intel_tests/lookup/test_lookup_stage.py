@@ -184,3 +184,47 @@ def test_no_number_stands_in_dagsters_metadata(upload: str, settings: Settings, 
     assert result.success
     for event in result.all_events:
         assert "2125200" not in str(event.event_specific_data)
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    (event,) = [
+        event for event in result.get_asset_materialization_events() if event.asset_key.to_user_string() == asset
+    ]
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def test_the_assets_page_shows_brands_states_and_a_picture_and_canada_is_mentioned_once(
+    upload: str, settings: Settings, sandbox: Any, database: psycopg.Connection
+) -> None:
+    canadian = [14165550100 + n for n in range(5)]
+    write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES + canadian}))
+    result = materialize(settings)
+    assert result.success
+
+    told = metadata_of(result, "phone_lookups")
+    assert (told["package_errors"], told["alerts"].count("NPAC")) == ("60601: 5", 1)
+    shown = metadata_of(result, "carrier_breakout")
+    assert "Verizon" in shown["brands"]
+    assert "CA-ON" in shown["states"]
+    assert shown["brand_shares"].startswith("![")
+    assert len(shown["brand_shares"]) < 1000
+    cells = "select sum(numbers), sum(numbers) filter (where place = 'CA-ON') from lead_intel.carrier_cells"
+    assert database.execute(cells).fetchone() == (55, 5)
+
+
+def test_a_quota_that_ends_in_the_middle_parks_the_upload_and_resuming_pays_for_the_rest_only(
+    upload: str, settings: Settings, sandbox: Any, database: psycopg.Connection
+) -> None:
+    write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES}))
+    sandbox.fault("twilio_lookup", "package_error", options={"code": 60611, "match": str(PHONES[40])})
+    assert not materialize(settings).success
+    state = "select state, state_reason from lead_intel.lead_ingestions"
+    assert database.execute(state).fetchone() == ("paused", "quota")
+    assert sandbox.ledger()["twilio_lookup"]["paid_calls"] > 0
+    sandbox.clear()
+    # Guardrail 3 holds a refused package back for some seconds; here they have passed.
+    database.execute("update lead_intel.vendor_calls set answered_at = answered_at - interval '1 minute'")
+    database.execute("update lead_intel.lead_ingestions set state = 'received', run_id = null")
+    assert materialize(settings).success
+    ledger = sandbox.ledger()["twilio_lookup"]
+    assert ledger["paid_calls"] == ledger["distinct_keys"] == len(PHONES)
