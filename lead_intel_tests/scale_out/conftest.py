@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -25,8 +26,8 @@ import pytest
 from lead_intel.local.processes import die_with
 from lead_intel.settings import REPOSITORY, Settings
 
+PAGE = REPOSITORY / "docs" / "scale-out.md"
 SCALE_OUT = REPOSITORY / "deploy" / "scale-out"
-SLOTS = 2
 _READY_SECONDS = 90.0
 _END_SECONDS = 10.0
 
@@ -81,19 +82,15 @@ class Cluster:
     folder: Path
     programs: list[Program] = field(default_factory=list)
 
-    def worker(self, name: str) -> Program:
-        worker = self.start(
-            name,
-            [
-                *_script("celery"), "--workdir", str(SCALE_OUT), "-A", "lead_intel_worker", "worker",
-                "--hostname", f"{name}@%h", "--concurrency", str(SLOTS), "--queues", "dagster", "--loglevel", "INFO",
-            ],
-        )  # fmt: skip
+    def worker(self, name: str, slots: int) -> Program:
+        command = command_of_the_page("celery")
+        command[command.index("--concurrency") + 1] = str(slots)
+        worker = self.start(name, [*command, "--hostname", f"{name}@%h", "--loglevel", "INFO"])
         worker.wait_for(r"ready\.")
         return worker
 
     def daemon(self) -> Program:
-        return self.start("daemon", [*_script("dagster-daemon"), "run", "-w", str(REPOSITORY / "workspace.yaml")])
+        return self.start("daemon", command_of_the_page("dagster-daemon"))
 
     def start(self, name: str, command: list[str]) -> Program:
         parent, log = os.getpid(), self.folder / f"{name}.log"
@@ -127,7 +124,7 @@ def start_cluster(
     database: psycopg.Connection,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Callable[[], Cluster]]:
+) -> Iterator[Callable[[int], Cluster]]:
     """Redis is up; the rest is started by the test, once it has set what they shall find in the environment."""
     port = _free_port()
     dagster_home = tmp_path / "dagster"
@@ -138,12 +135,12 @@ def start_cluster(
         "DAGSTER_HOME": str(dagster_home),
         "LEAD_INTEL_DAGSTER_DIR": str(dagster_home),
         "LEAD_INTEL_BROKER_URL": f"redis://127.0.0.1:{port}/0",
-        "LEAD_INTEL_RUNS_AT_ONCE": str(2 * SLOTS),
     }.items():
         monkeypatch.setenv(name, value)
     cluster = Cluster(tmp_path)
 
-    def start() -> Cluster:
+    def start(runs_at_once: int) -> Cluster:
+        monkeypatch.setenv("LEAD_INTEL_RUNS_AT_ONCE", str(runs_at_once))
         cluster.start(
             "redis",
             ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
@@ -155,8 +152,11 @@ def start_cluster(
         program.end()
 
 
-def _script(name: str) -> list[str]:
-    return [str(Path(sys.executable).with_name(name))]
+def command_of_the_page(program: str) -> list[str]:
+    """The command by which docs/scale-out.md starts `program`, of this Python's environment."""
+    line = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"    {program} "))
+    _, *arguments = shlex.split(line)
+    return [str(Path(sys.executable).with_name(program)), *arguments]
 
 
 def _free_port() -> int:

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,12 +29,15 @@ LEADS = 24
 NEW = 12
 """Numbers of each list that no earlier list has; the others stand in the list before it too."""
 
-PACE = 6.0
+PACE = 4.0
 IN_FLIGHT = 4
 """Lookups at the same time that the policy of this test allows one account."""
 
-_RECEIVED_TASK = r"Task execute_job\[[0-9a-f-]+\] received"
-_DONE_TASK = r"Task execute_job\[[0-9a-f-]+\] succeeded"
+SLOTS = 2
+"""Runs at the same time of each of the two workers."""
+
+RECEIVED = r"Task execute_job\[[0-9a-f-]+\] received"
+DONE = r"Task execute_job\[[0-9a-f-]+\] succeeded"
 
 
 @pytest.fixture
@@ -41,8 +47,8 @@ def backlog(pytestconfig: pytest.Config) -> int:
 
 @pytest.fixture
 def cap(backlog: int) -> Decimal:
-    """A day's budget: what every distinct number and every scrub costs, and the crash; not a cent for buying twice."""
-    return backlog * (NEW * Decimal("0.008") + Decimal("0.002")) + LEADS * Decimal("0.008")
+    """A day's budget: what every distinct number costs, looked up and scrubbed, and one list more for the crash."""
+    return (backlog * NEW + LEADS) * (Decimal("0.008") + Decimal("0.001"))
 
 
 @pytest.fixture
@@ -82,27 +88,43 @@ def states(database: psycopg.Connection) -> Counter[str]:
     return Counter(str(row[0]) for row in rows)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, needed: Any, told: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert needed.process.poll() is None, needed.log.read_text(errors="replace")[-3000:]
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.5)
+@dataclass
+class Watch:
+    """Looks at the uploads until they are where a test wants them, and at what the database has to bear meanwhile."""
+
+    database: psycopg.Connection
+    daemon: Any
+    connections: int = 0
+    rounds: int = 0
+
+    def until(self, condition: Callable[[Counter[str]], bool], seconds: float) -> Counter[str]:
+        deadline = time.monotonic() + seconds
+        while not condition(seen := states(self.database)):
+            assert not {"paused", "rejected", "stopped"} & seen.keys(), seen
+            assert self.daemon.process.poll() is None, self.daemon.log.read_text(errors="replace")[-3000:]
+            assert time.monotonic() < deadline, seen
+            self.connections = max(self.connections, self._count("pg_stat_activity where datname = current_database()"))
+            self.rounds = max(self.rounds, self._count("lead_intel.vendor_rounds"))
+            time.sleep(0.5)
+        return seen
+
+    def _count(self, what: str) -> int:
+        return self.database.execute(f"select count(*) from {what}").fetchone()[0]
 
 
-def called_at(sandbox: Any, service: str) -> Iterator[tuple[float, int]]:
+def calls_of(sandbox: Any, service: str) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
     after = 0
-    while True:
+    while after is not None:
         answer = sandbox._get(f"/control/ledger/{service}?after={after}&limit=1000")
-        for call in answer["calls"]:
-            yield float(call["at"]), int(call["status"])
-        if answer["next"] is None:
-            return
+        calls += answer["calls"]
         after = answer["next"]
+    return calls
 
 
-def busiest(moments: list[float], seconds: float) -> int:
-    ordered, first, most = sorted(moments), 0, 0
+def busiest(calls: list[dict[str, Any]], seconds: float) -> int:
+    """The most calls within any window of so many seconds."""
+    ordered, first, most = sorted(float(call["at"]) for call in calls), 0, 0
     for last, moment in enumerate(ordered):
         while ordered[first] <= moment - seconds:
             first += 1
@@ -111,7 +133,7 @@ def busiest(moments: list[float], seconds: float) -> int:
 
 
 def test_a_backlog_is_screened_by_two_workers_one_of_which_dies(
-    start_cluster: Callable[[], Any],
+    start_cluster: Callable[[int], Any],
     tight_policy: Path,
     settings: Settings,
     database: psycopg.Connection,
@@ -120,53 +142,60 @@ def test_a_backlog_is_screened_by_two_workers_one_of_which_dies(
     cap: Decimal,
 ) -> None:
     distinct = put_lists(settings, backlog)
-    cluster = start_cluster()
-    workers = [cluster.worker("first"), cluster.worker("second")]
+    cluster = start_cluster(2 * SLOTS)
+    workers = [cluster.worker("first", SLOTS), cluster.worker("second", SLOTS)]
     started = time.monotonic()
-    daemon = cluster.daemon()
+    watch = Watch(database, cluster.daemon())
 
     # In the middle: a third is done, and the worker that dies is at work on two uploads.
-    wait_until(
-        lambda: states(database)["screened"] >= backlog // 3 and states(database)["screening"] >= 3,
-        60 + 20 * backlog,
-        daemon,
-        lambda: states(database),
+    at_kill = watch.until(
+        lambda seen: seen["screened"] >= backlog // 3 and seen["screening"] >= 2 * SLOTS - 1, 60 + 20 * backlog
     )
-    at_kill = states(database)
-    doomed = workers[1].says(_RECEIVED_TASK) - workers[1].says(_DONE_TASK)
+    doomed = workers[1].says(RECEIVED) - workers[1].says(DONE)
     workers[1].kill()
     killed_after = time.monotonic() - started
-    wait_until(lambda: states(database)["screened"] == backlog, 300 + 20 * backlog, daemon, lambda: states(database))
+    watch.until(lambda seen: seen["screened"] == backlog, 300 + 20 * backlog)
     seconds = time.monotonic() - started
 
-    lookups = list(called_at(sandbox, "twilio_lookup"))
-    scrubs = list(called_at(sandbox, "dncscrub"))
-    ledger = sandbox.ledger()
+    # The check of the credential asks without a package: it costs nothing and has no key.
+    lookups = [call for call in calls_of(sandbox, "twilio_lookup") if call["keys"]]
+    ledger = sandbox.ledger()["twilio_lookup"]
     figures = {
-        "uploads": backlog, "seconds": round(seconds), "killed_after": round(killed_after), "at_kill": dict(at_kill),
-        "runs_of_workers": [worker.says(_RECEIVED_TASK) for worker in workers], "in_flight_at_kill": doomed,
-        "reaped": reaped(database), "lookup": ledger["twilio_lookup"], "distinct_numbers": distinct,
-        "busiest_second": busiest([at for at, _ in lookups], 1.0),
-        "busiest_ten_seconds": busiest([at for at, _ in lookups], 10.0),
-        "refused": sum(status == 429 for _, status in lookups), "pace": PACE,
-        "scrubs": len(scrubs), "scrubs_busiest_ten_seconds": busiest([at for at, _ in scrubs], 10.0),
-        "connections_at_most": None,
-    }  # fmt: skip
-    print(figures)  # noqa: T201
+        "uploads": backlog,
+        "seconds": round(seconds),
+        "killed_after": round(killed_after),
+        "at_kill": dict(at_kill),
+        "in_flight_at_kill": doomed,
+        "runs_of_workers": [worker.says(RECEIVED) for worker in workers],
+        "failed_runs": reaped(database),
+        "lookup": ledger,
+        "distinct_numbers": distinct,
+        "pace": PACE,
+        "busiest_second": busiest(lookups, 1.0),
+        "busiest_ten_seconds": busiest(lookups, 10.0),
+        "refused": sum(call["status"] == 429 for call in lookups),
+        "scrubs_busiest_ten_seconds": busiest(calls_of(sandbox, "dncscrub"), 10.0),
+        "rounds_at_once": watch.rounds,
+        "connections_at_once": watch.connections,
+        "day": database.execute("select settled, cap from lead_intel.spend_budgets where scope = 'day'").fetchall(),
+    }
+    sys.stderr.write(f"\n{json.dumps(figures, default=str)}\n")
     assert_every_row_is_accounted_for(database, backlog)
     assert_books_balance(database, cap)
-    assert ledger["twilio_lookup"]["distinct_keys"] == distinct
-    assert ledger["twilio_lookup"]["paid_calls"] <= distinct + IN_FLIGHT
-    assert figures["busiest_second"] <= PACE + 1
+    assert ledger["distinct_keys"] == distinct
+    assert ledger["paid_calls"] <= distinct + SLOTS * IN_FLIGHT
+    # What a busy machine sends late may meet, within one second, what was to follow it.
+    assert figures["busiest_second"] <= PACE + SLOTS
     assert figures["busiest_ten_seconds"] <= 10 * PACE + 1
     assert figures["refused"] <= 3
-    assert all(worker.says(_RECEIVED_TASK) for worker in workers)
+    assert 1 <= len(figures["failed_runs"]) <= 2 * SLOTS
+    assert all(worker.says(RECEIVED) for worker in workers)
 
 
 def reaped(database: psycopg.Connection) -> list[str]:
     rows = database.execute(
-        "select body from (select event::json ->> 'user_message' as body from dagster.event_logs "
-        "where dagster_event_type = 'PIPELINE_FAILURE') failures"
+        "select event::json -> 'dagster_event' ->> 'message' from dagster.event_logs "
+        "where dagster_event_type = 'PIPELINE_FAILURE' order by id"
     ).fetchall()
     return [str(row[0]) for row in rows]
 
