@@ -53,12 +53,12 @@ def values_of(lead_ids: pd.Series[str], answers: Mapping[str, pd.DataFrame], rul
     order = pd.DataFrame(
         {
             "row": frame["row"],
-            "field": frame["field"],
+            "field": pd.factorize(frame["field"])[0],
             "missed": ~frame["found"],
             "trust": frame["vendor"].map(ranks).fillna(len(ranks)),
             # Fresher first; without a time last.
             "age": -frame["answered_at"].fillna(_EPOCH).astype("int64"),
-            "vendor": frame["vendor"],
+            "vendor": pd.factorize(frame["vendor"], sort=True)[0],
         }
     ).sort_values(["row", "field", "missed", "trust", "age", "vendor"], kind="stable")
     chosen = ~order.duplicated(["row", "field"])

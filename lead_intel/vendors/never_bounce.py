@@ -50,8 +50,8 @@ class NeverBounce:
     name = "never_bounce"
     package = "single_check"
     about = "Whether each sampled lead's e-mail address takes mail, from NeverBounce."
-    settings: ClassVar = ("never_bounce_url", "never_bounce_api_key")
-    answer: ClassVar = Answer
+    settings: ClassVar[tuple[str, ...]] = ("never_bounce_url", "never_bounce_api_key")
+    answer: ClassVar[type] = Answer
     confidence: ClassVar[tuple[str, float] | None] = None
 
     def __init__(self, settings: Settings) -> None:

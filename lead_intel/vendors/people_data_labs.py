@@ -46,8 +46,8 @@ class PeopleDataLabs:
     name = "people_data_labs"
     package = "person_enrich"
     about = "Job, company and seniority of each sampled lead, from People Data Labs."
-    settings: ClassVar = ("people_data_labs_url", "people_data_labs_api_key")
-    answer: ClassVar = Answer
+    settings: ClassVar[tuple[str, ...]] = ("people_data_labs_url", "people_data_labs_api_key")
+    answer: ClassVar[type] = Answer
     confidence: ClassVar[tuple[str, float] | None] = ("match_likelihood", 10.0)
 
     def __init__(self, settings: Settings) -> None:

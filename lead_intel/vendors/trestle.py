@@ -42,8 +42,8 @@ class Trestle:
     name = "trestle"
     package = "phone_intel"
     about = "Whether each sampled lead's phone is in use, and by a litigator, from Trestle."
-    settings: ClassVar = ("trestle_url", "trestle_api_key")
-    answer: ClassVar = Answer
+    settings: ClassVar[tuple[str, ...]] = ("trestle_url", "trestle_api_key")
+    answer: ClassVar[type] = Answer
     confidence: ClassVar[tuple[str, float] | None] = None
 
     def __init__(self, settings: Settings) -> None:

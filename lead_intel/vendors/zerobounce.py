@@ -33,8 +33,8 @@ class ZeroBounce:
     name = "zerobounce"
     package = "validate"
     about = "Whether each sampled lead's e-mail address takes mail, from ZeroBounce."
-    settings: ClassVar = ("zerobounce_url", "zerobounce_api_key")
-    answer: ClassVar = Answer
+    settings: ClassVar[tuple[str, ...]] = ("zerobounce_url", "zerobounce_api_key")
+    answer: ClassVar[type] = Answer
     confidence: ClassVar[tuple[str, float] | None] = None
 
     def __init__(self, settings: Settings) -> None:
