@@ -74,6 +74,9 @@ class VendorLimits(_Strict):
     patience_seconds: float = Field(
         default=0, ge=0, le=600, description="how long past the deadline a rate-limited question may wait its turn"
     )
+    late_seconds: float = Field(
+        default=0, ge=0, le=60, description="how long past the deadline a paid answer is listened for; nobody waits"
+    )
 
 
 class Terms(_Strict):
@@ -125,6 +128,31 @@ class Vendors(_Dated):
                 msg = f"{vendor}: cache_days is more than its terms' keep_days"
                 raise ValueError(msg)
         return self
+
+
+LineType = Literal[
+    "mobile", "landline", "fixedVoip", "nonFixedVoip", "tollFree", "premium",
+    "sharedCost", "personal", "uan", "voicemail", "pager", "unknown",
+]  # fmt: skip
+
+
+class LookupPackage(_Strict):
+    """A package of Twilio Lookup beside the line type: its price, its age, and whom it is asked about."""
+
+    price_usd: Decimal = Field(ge=0)
+    cache_days: int = Field(ge=0)
+    line_types: tuple[LineType, ...] = Field(min_length=1, description="asked about numbers of these line types only")
+
+
+class Lookup(_Dated):
+    """lookup.yml: what Twilio Lookup is asked beside the line type, whose price and age stand in vendors.yml."""
+
+    package_errors_billed: Literal["no", "unknown", "yes"] = Field(
+        description="whether an answer that holds an error code instead of data is paid; unknown counts as paid"
+    )
+    further_packages: dict[Literal["caller_name", "line_status"], LookupPackage] = Field(
+        description="asked in this order after the line type; none by default, each costs its price per number"
+    )
 
 
 class Budgets(_Dated):
@@ -247,6 +275,7 @@ class Policy(_Strict):
     consent: Consent
     columns: Columns
     vendors: Vendors
+    lookup: Lookup
     budgets: Budgets
     dnc: Dnc
     sampling: Sampling

@@ -15,6 +15,7 @@ TAG = "lead_intel/process"
 """Tag of a Dagster run that lives inside a process of ours."""
 
 _NAMESPACE = Path("/proc/self/ns/pid")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def this_process() -> str:
@@ -37,6 +38,8 @@ def is_gone(process: str) -> bool:
 
 
 def _machine() -> str:
-    # Process ids mean nothing in another container, even where it shares the host's name.
+    # Process ids mean nothing in another container, even where it shares the host's name; nor on another machine, and
+    # cloned machines share their name too, but never a boot.
     namespace = str(_NAMESPACE.readlink()) if _NAMESPACE.is_symlink() else ""
-    return f"{socket.gethostname()} {namespace}"
+    boot = _BOOT.read_text(encoding="ascii").strip() if _BOOT.exists() else ""
+    return f"{socket.gethostname()} {boot} {namespace}"

@@ -180,6 +180,7 @@ def summary(
             "Spend",
             f"${spend['settled']} settled, ${spend['reserved']} reserved" + (f"\n{parts}" if parts else ""),
         )
+    _money_words(table, account.get("forecast"), account.get("estimate"))
     _counts(table, "Personas", account.get("personas"))
     activation, messages = account.get("activation"), account.get("messages")
     if activation:
@@ -199,6 +200,26 @@ def summary(
     if seconds:
         table.add_row("Seconds", "\n".join(_took(stage, took, targets.get(stage)) for stage, took in seconds.items()))
     return table
+
+
+def _money_words(table: Table, forecast: Mapping[str, Any] | None, estimate: Mapping[str, Any] | None) -> None:
+    """What was forecast beside what was spent, and what the sample says about the whole list."""
+    if forecast:
+        table.add_row(
+            "Forecast",
+            f"${forecast['cost']} for {forecast['percent']:g} %, ${forecast['spent']} spent since "
+            f"(difference ${forecast['difference']})",
+        )
+    if estimate and estimate["sampled"]:
+        found = [
+            f"{name} {share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
+            for name, share in {**estimate["by_vendor"], **estimate["by_field"]}.items()
+        ]
+        cost = estimate["cost"]
+        found.append(f"cost ${cost['value']} (${cost['low']} to ${cost['high']})")
+        table.add_row(
+            "Whole list", f"{estimate['sampled']:,} of {estimate['leads']:,} leads asked about say\n" + "\n".join(found)
+        )
 
 
 def _took(stage: str, took: float, target: StageTarget | None) -> str:

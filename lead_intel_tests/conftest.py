@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="any",
         help="where the tests' PostgreSQL comes from: the system, or the wheel",
     )
+    parser.addoption("--backlog", type=int, default=100, help="how many uploads the test of scale_out works off")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from lead_intel.sandbox.settings import environment as sandbox_settings
 from lead_intel.settings import REPOSITORY, Settings, dagster_storage_in, load_settings
 
 # Read by Dagster itself, through dagster.yaml.
-_OF_DAGSTER = {"DAGSTER_HOME", "LEAD_INTEL_DAGSTER_DIR"}
+_OF_DAGSTER = {"DAGSTER_HOME", "LEAD_INTEL_DAGSTER_DIR", "LEAD_INTEL_BROKER_URL", "LEAD_INTEL_RUNS_AT_ONCE"}
+_DAGSTER_YAML = [REPOSITORY / "dagster.yaml", REPOSITORY / "deploy" / "scale-out" / "dagster.yaml"]
 _FIELDS = {name.upper(): field for name, field in Settings.model_fields.items()}
 _REQUIRED = sorted(name for name, field in _FIELDS.items() if field.is_required())
 
@@ -52,8 +53,9 @@ def test_every_default_address_stands_in_env_example():
             assert field.default in _example(), name
 
 
-def test_what_dagster_yaml_takes_from_the_environment_is_documented():
-    wanted = re.findall(r"env: ([A-Z_]+)", (REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", _DAGSTER_YAML, ids=["one machine", "scale-out"])
+def test_what_dagster_yaml_takes_from_the_environment_is_documented(path):
+    wanted = re.findall(r"env: ([A-Z_]+)", path.read_text(encoding="utf-8"))
     assert wanted
     assert set(wanted) <= set(re.findall(r"^([A-Z_]+)=", _example(), flags=re.MULTILINE))
 

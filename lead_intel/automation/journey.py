@@ -24,6 +24,7 @@ from lead_intel.automation.desk import Desk
 from lead_intel.automation.interruptible import interruptibly
 from lead_intel.automation.launch import RunEnd, run_job
 from lead_intel.automation.receiving import receive
+from lead_intel.enrichment.forecast import record_forecast
 from lead_intel.errors import (
     GuardrailFailed,
     LeadIntelError,
@@ -87,6 +88,7 @@ def choose_sample(desk: Desk, upload: str, percent: Decimal) -> None:
         raise RejectedInput(row.state_reason or "rejected", row.state_message or "The upload was rejected.")
     ingestions.set_activation_ready(desk.connection, upload, ready=False)
     _store_sample(desk, upload, percent)
+    record_forecast(desk.connection, desk.settings, desk.policy, upload, percent)
 
 
 def _store_sample(desk: Desk, upload: str, percent: Decimal) -> None:

@@ -1,9 +1,12 @@
 """Ends what a dead machine left: runs that Dagster believes alive, uploads that are shown as at work.
 
-Dagster's default launcher never notices that a whole machine died; the heartbeat row of the upload does.
+No launcher of Dagster's notices that a whole machine died; the heartbeat row of the upload does. Outside the stages,
+before the first and after the last, nobody beats: there a run is known to live by what it writes into Dagster's log.
 """
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import psycopg
@@ -11,6 +14,9 @@ import psycopg
 from lead_intel.record import ingestions
 
 SILENT_SECONDS = 60.0
+
+UNHEARD = timedelta(seconds=180)
+"""A started run that has neither beaten nor logged for so long is dead. Longer than any step outside a stage takes."""
 
 _WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 
@@ -31,3 +37,26 @@ def reap(connection: psycopg.Connection, instance: dg.DagsterInstance) -> list[s
             instance.report_run_failed(run, "Its heartbeat stopped: the machine or process that ran it is gone.")
         ended.append(upload)
     return ended
+
+
+def end_unheard(connection: psycopg.Connection, instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    """End the runs of uploads that died outside a stage; returns their uploads.
+
+    Left alone, such a run would keep its place in the queue, and its upload from every other run, for hours.
+    """
+    ended = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        run, upload = record.dagster_run, record.dagster_run.tags.get("dagster/partition")
+        if upload is None or now - _last_heard(instance, record) < UNHEARD:
+            continue
+        if ingestions.has_beaten(connection, upload, run.run_id, UNHEARD.total_seconds()):
+            continue
+        instance.report_run_failed(run, "Neither heartbeat nor log: the machine or process that ran it is gone.")
+        ended.append(upload)
+    return ended
+
+
+def _last_heard(instance: dg.DagsterInstance, record: dg.RunRecord) -> datetime:
+    events = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+    newest = [datetime.fromtimestamp(event.timestamp, tz=UTC) for event in events]
+    return max([record.create_timestamp.astimezone(UTC), *newest])

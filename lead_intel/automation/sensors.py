@@ -10,7 +10,7 @@ import dagster as dg
 from lead_intel.automation import jobs
 from lead_intel.automation.attempts import Attempt, attempts_due
 from lead_intel.automation.posted import close_posted
-from lead_intel.automation.reaper import reap
+from lead_intel.automation.reaper import end_unheard, reap
 from lead_intel.automation.resuming import resumable
 from lead_intel.automation.sweep import accept_new_objects
 from lead_intel.dnc.snapshots import ensure_snapshot
@@ -92,6 +92,7 @@ def interrupted_uploads(context: dg.SensorEvaluationContext, surroundings: Surro
     """Reap; launches nothing."""
     with surroundings.connected() as connection:
         ended = reap(connection, context.instance)
+        ended += end_unheard(connection, context.instance, datetime.now(UTC))
     for upload in ended:
         announce_state(surroundings.settings, upload)
     remove_abandoned(surroundings.settings.lead_intel_home)

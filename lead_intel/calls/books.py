@@ -13,11 +13,12 @@ from decimal import Decimal
 
 import psycopg
 
+from lead_intel.calls.late import LateEnd
 from lead_intel.calls.pace import RETRY_AFTER_CAP_SECONDS
 from lead_intel.calls.ports import Answered, Ask, CallSummary, Outcome, Verdict
 from lead_intel.policy import Budgets, VendorLimits
 from lead_intel.record import spend, vendor_calls, vendor_rounds
-from lead_intel.record.vendor_calls import Account, Result, Stored
+from lead_intel.record.vendor_calls import Account, Harvested, Result, Stored
 
 Store = Callable[[psycopg.Connection, Sequence[Answered]], None]
 """Writes the caller's own rows for a batch of answers, in the transaction that records them."""
@@ -28,6 +29,9 @@ may have been paid; a question that ends the process every time must not be paid
 """
 
 _LEASE_MARGIN_SECONDS = 30.0
+_STILL_LATE = Verdict(
+    Outcome.TIMEOUT, "no", detail="an earlier call is past its deadline and still listened for; not asked again"
+)
 
 
 class Books:
@@ -63,6 +67,10 @@ class Books:
         """How many rounds call this vendor's account now, this one included."""
         return vendor_rounds.share(self._connection, self._account.vendor, self._round)
 
+    def take_turn(self, not_before: float) -> float:
+        """Seconds until the first call of this round, counted among all rounds that begin."""
+        return vendor_rounds.take_turn(self._connection, self._account.vendor, self._limits.per_second, not_before)
+
     def leave(self) -> None:
         """This round calls no more: the others may take its part of the pace."""
         vendor_rounds.leave(self._connection, self._round)
@@ -70,8 +78,8 @@ class Books:
     def claim(self, asks: Sequence[Ask]) -> tuple[dict[str, int], list[Answered], list[str]]:
         """Intents and reservations for `asks`.
 
-        Returns `call_id` by subject for what is ours to ask, the answers that are in the ledger already, and the
-        subjects that somebody else is asking.
+        Returns `call_id` by subject for what is ours to ask, the answers that are in the ledger already (with the
+        verdict `timeout` for what an earlier call still listens for), and the subjects that somebody else is asking.
 
         Raises:
             BudgetReached: nothing was claimed.
@@ -88,7 +96,9 @@ class Books:
             )
         self._reserved += reserved
         self._asked += len(claim.intents)
-        return claim.intents, _answered_before(asks, claim.answered), claim.taken
+        by_subject = {ask.subject: ask for ask in asks}
+        late = [Answered(by_subject[subject], _STILL_LATE, None, 0.0) for subject in claim.late]
+        return claim.intents, [*_answered_before(asks, claim.answered), *late], claim.taken
 
     def withdraw(self, call_ids: Sequence[int]) -> None:
         """Give back claims whose calls never went out: no answer, no money, nobody's row."""
@@ -103,12 +113,19 @@ class Books:
         """The caller's rows, the outcomes of our `own` calls and their money, together. `free` cost nothing."""
         with self._connection.transaction():
             self._store(self._connection, [*own, *free])
-            vendor_calls.finish(self._connection, [_result(answered) for answered in own])
+            vendor_calls.finish(self._connection, [self._result(answered) for answered in own])
         self._outcomes.update(answered.verdict.outcome for answered in (*own, *free))
         self._seconds += [answered.seconds for answered in own]
         self._settled += sum(
             (self._price(answered.ask) for answered in own if answered.verdict.billed != "no"), start=Decimal(0)
         )
+
+    def record_late(self, ended: Sequence[LateEnd]) -> None:
+        """What came after the deadline, for whoever asks next. The rows of this round keep their labels."""
+        if not ended:
+            return
+        with self._connection.transaction():
+            vendor_calls.harvest(self._connection, [_harvested(end) for end in ended])
 
     def look_at_others(self, asks: Sequence[Ask]) -> tuple[list[Answered], list[Ask]]:
         """Of questions that others were asking: those answered by now, and those that nobody asks any more."""
@@ -139,6 +156,18 @@ class Books:
     def _price(self, ask: Ask) -> Decimal:
         return self._limits.price_usd * ask.units
 
+    def _result(self, answered: Answered) -> Result:
+        assert answered.call_id is not None  # noqa: S101  # our own calls have a row
+        verdict = answered.verdict
+        return Result(
+            answered.call_id,
+            verdict.outcome,
+            verdict.billed,
+            json.dumps(dict(verdict.fields)),
+            answered.seconds,
+            self._limits.late_seconds if answered.listening else 0.0,
+        )
+
 
 def _subjects(asks: Sequence[Ask]) -> list[str]:
     return [ask.subject for ask in asks]
@@ -157,7 +186,13 @@ def _answered_before(asks: Sequence[Ask], stored: Sequence[Stored]) -> list[Answ
     ]
 
 
-def _result(answered: Answered) -> Result:
-    assert answered.call_id is not None  # noqa: S101  # our own calls have a row
-    verdict = answered.verdict
-    return Result(answered.call_id, verdict.outcome, verdict.billed, json.dumps(dict(verdict.fields)), answered.seconds)
+def _harvested(end: LateEnd) -> Harvested:
+    verdict = end.verdict
+    if verdict is None:
+        return Harvested(end.call_id, None, "unknown", "{}")
+    return Harvested(
+        end.call_id,
+        verdict.outcome if verdict.outcome.is_answer else None,
+        verdict.billed,
+        json.dumps(dict(verdict.fields)),
+    )

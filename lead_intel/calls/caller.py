@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lead_intel.calls.breaker import Breaker
@@ -21,7 +22,18 @@ from lead_intel.policy import VendorLimits
 _BYTES_PER_FURTHER_UNIT = 1024
 """A batch may answer with so much more for each unit beyond the first."""
 
+_TOO_LATE = DeadlineExceeded().reason
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question came to at its deadline. `late`: the exchange goes on, and ends with what the vendor says."""
+
+    verdict: Verdict
+    seconds: float
+    late: asyncio.Task[Verdict] | None = None
 
 
 class Caller:
@@ -40,7 +52,7 @@ class Caller:
         """No call is repeated any more; questions that wait for their next call end with the verdict they have."""
         self._closing.set()
 
-    async def ask(self, question: Ask) -> tuple[Verdict, float]:
+    async def ask(self, question: Ask) -> Asked:
         """The verdict and its wall clock in seconds, retries and waits included.
 
         The clock is bounded by the vendor's deadline; only a question that the vendor refused for its pace, and
@@ -52,7 +64,7 @@ class Caller:
         attempt = 1
         while True:
             now = time.monotonic()
-            verdict, reply = await self._call(question, min(self._limits.deadline_seconds, patient_end - now))
+            verdict, reply, late = await self._call(question, min(self._limits.deadline_seconds, patient_end - now))
             retry_after = None if reply is None else retry_after_seconds(reply.headers, datetime.now(UTC))
             self._note(verdict, retry_after)
             if attempt >= self._limits.attempts or not is_worth_another(verdict, reply):
@@ -61,9 +73,22 @@ class Caller:
             if not await self._may_go_on(wait_seconds(attempt, retry_after, self._chance), until):
                 break
             attempt += 1
-        return verdict, time.monotonic() - started
+        return Asked(verdict, time.monotonic() - started, late)
 
-    async def _call(self, question: Ask, deadline: float) -> tuple[Verdict, Reply | None]:
+    async def _call(self, question: Ask, deadline: float) -> tuple[Verdict, Reply | None, asyncio.Task[Verdict] | None]:
+        if not self._limits.late_seconds:
+            return *await self._exchange(question, deadline), None
+        exchange = asyncio.create_task(self._exchange(question, deadline + self._limits.late_seconds))
+        try:
+            ended, _ = await asyncio.wait({exchange}, timeout=deadline)
+        except asyncio.CancelledError:
+            exchange.cancel()
+            raise
+        if ended:
+            return *exchange.result(), None
+        return Verdict(Outcome.TIMEOUT, "unknown", detail=_TOO_LATE), None, asyncio.create_task(_verdict_of(exchange))
+
+    async def _exchange(self, question: Ask, deadline: float) -> tuple[Verdict, Reply | None]:
         max_bytes = MAX_REPLY_BYTES + (question.units - 1) * _BYTES_PER_FURTHER_UNIT
         try:
             reply = await self._sender.send(self._vendor.request(question), deadline, max_bytes)
@@ -113,3 +138,8 @@ class Caller:
         except TimeoutError:
             return False
         return True
+
+
+async def _verdict_of(exchange: asyncio.Task[tuple[Verdict, Reply | None]]) -> Verdict:
+    verdict, _reply = await exchange
+    return verdict

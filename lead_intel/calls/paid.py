@@ -10,14 +10,15 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 
 import psycopg
 
 from lead_intel.calls.books import Books, Store
+from lead_intel.calls.late import listen_on
 from lead_intel.calls.ports import Ask, CallSummary, Vendor
 from lead_intel.calls.round import Round
-from lead_intel.calls.transport import transport
+from lead_intel.calls.transport import Transport, transport
 from lead_intel.errors import TransientError
 from lead_intel.policy import VendorLimits, load_policy
 from lead_intel.record.database import connected
@@ -40,7 +41,8 @@ def answer_all(
     """Ask every question of `asks` (distinct subjects) and hand each, with its verdict, to `store` once.
 
     `store` also gets the questions without an answer (timeout, breaker open, ...), so that rows can be labelled.
-    Answers in the call ledger that are not older than `limits.cache_days` are not bought again. Blocks; has an event
+    Answers in the call ledger that are not older than `limits.cache_days` are not bought again; what comes within
+    `limits.late_seconds` after the deadline goes there too, while the caller goes on. Blocks; has an event
     loop of its own, so call it from a thread that runs none: several threads may, each with another vendor.
     `progress` gets (questions settled, questions).
 
@@ -55,19 +57,29 @@ def answer_all(
     budgets = load_policy(settings.lead_intel_policy_dir).budgets
     account = Account(vendor.name, vendor.package, upload, supplier)
 
-    async def whole_round(connection: psycopg.Connection) -> CallSummary:
-        async with transport(settings) as sender:
-            books = Books(connection, account, limits, budgets, store)
-            work = Round(asks, vendor, limits, books=books, sender=sender, stop=stop, progress=progress)
-            return await work.run()
-
     try:
-        with connected(settings) as connection, _interrupt_ends_round(stop):
-            return asyncio.run(whole_round(connection))
+        with ExitStack() as held:
+            books = Books(held.enter_context(connected(settings)), account, limits, budgets, store)
+            runner = held.enter_context(asyncio.Runner())
+            sender = _opened_transport(settings, runner, held)
+            work = Round(asks, vendor, limits, books=books, sender=sender, stop=stop, progress=progress)
+            try:
+                with _interrupt_ends_round(stop):
+                    return runner.run(work.run())
+            finally:
+                if work.late and not stop.is_set():
+                    listen_on(work.late, books.record_late, runner=runner, stop=stop, held=held.pop_all())
     except psycopg.OperationalError:
         raise TransientError(
             "database_down", "PostgreSQL failed during paid calls.", "Paid answers so far are kept; try again."
         ) from None
+
+
+def _opened_transport(settings: Settings, runner: asyncio.Runner, held: ExitStack) -> Transport:
+    opened = AsyncExitStack()
+    sender = runner.run(opened.enter_async_context(transport(settings)))
+    held.callback(lambda: runner.run(opened.aclose()))
+    return sender
 
 
 @contextmanager

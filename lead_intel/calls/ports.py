@@ -79,12 +79,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One ask with its verdict, as stored: `call_id` is its row in `vendor_calls`, None when nobody was asked."""
+    """One ask with its verdict, as stored: `call_id` is its row in `vendor_calls`, None when nobody was asked.
+
+    `listening`: the deadline has passed, and a late answer is still listened for.
+    """
 
     ask: Ask
     verdict: Verdict
     call_id: int | None
     seconds: float
+    listening: bool = False
 
 
 class Vendor(Protocol):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from lead_intel.calls.books import Books
 from lead_intel.calls.breaker import Breaker
 from lead_intel.calls.caller import Caller
+from lead_intel.calls.late import LateExchanges
 from lead_intel.calls.pace import Pace
 from lead_intel.calls.ports import Answered, Ask, CallSummary, Outcome, Vendor, Verdict
 from lead_intel.calls.transport import Transport
@@ -35,7 +36,7 @@ _CUT_OFF = Verdict(Outcome.INDETERMINATE, "unknown", detail="stopped while the c
 
 
 class Round:
-    """See `paid.answer_all`."""
+    """See `paid.answer_all`. `late` outlives the round; whoever runs it takes care of what is left there."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Round:
         stop: threading.Event,
         progress: Callable[[int, int], None],
     ) -> None:
+        self.late = LateExchanges()
         self._asks = asks
         self._vendor = vendor
         self._limits = limits
@@ -113,15 +115,21 @@ class Round:
         if rounds != self._rounds:
             self._pace.divide(rounds)
             self._rounds = rounds
-        if is_first_look and rounds > 1:
-            self._pace.hold_back(LOOK_SECONDS + _OTHERS_LOOK_LATE_SECONDS)
+        if is_first_look:
+            unseen = LOOK_SECONDS + _OTHERS_LOOK_LATE_SECONDS if rounds > 1 else 0.0
+            self._pace.hold_back(await asyncio.to_thread(self._books.take_turn, unseen))
 
     async def _record(self) -> None:
         own, self._own = self._own, []
         free, self._free = self._free, []
+        # Taken now: those that end from here on may belong to calls that are not recorded yet.
+        late = self.late.take_ended()
+        if own or free:
+            await asyncio.to_thread(self._books.record, own, free)
+        if late:
+            await asyncio.to_thread(self._books.record_late, late)
         if not own and not free:
             return
-        await asyncio.to_thread(self._books.record, own, free)
         self._budget_is_tight = False
         self._recorded += len(own) + len(free)
         self._progress(self._recorded, len(self._asks))
@@ -159,8 +167,10 @@ class Round:
         """Claim as many questions as pace, slots and budget allow, and send them at once."""
         if self._budget_is_tight:
             return
-        # What came back and is not recorded yet counts as under way: a crash would lose it.
-        under_way = len(self._running) + len(self._own)
+        if self._pending and not self._breaker.is_open and self._under_way() >= int(self._pace.slots):
+            # One slot at a time, and half of them at most: the vendor is still at work on these, and bills them.
+            self.late.make_room(max(int(self._pace.slots) // 2, len(self.late) - 1))
+        under_way = self._under_way()
         calls = min(self._pace.available(under_way), len(self._pending))
         if self._breaker.is_open:
             calls = min(calls, 1) if self._breaker.allows() else 0
@@ -187,6 +197,10 @@ class Round:
             self._send({call_id: by_subject[subject] for subject, call_id in intents.items()})
             return
 
+    def _under_way(self) -> int:
+        """Calls that hold a slot. What came back and is not recorded yet counts: a crash would lose it."""
+        return len(self._running) + len(self._own) + len(self.late)
+
     def _send(self, claimed: dict[int, Ask]) -> None:
         if claimed and self._breaker.is_open:
             self._breaker.probing()
@@ -197,9 +211,11 @@ class Round:
 
     async def _call(self, call_id: int, ask: Ask) -> None:
         try:
-            verdict, seconds = await self._caller.ask(ask)
-            self._own.append(Answered(ask, verdict, call_id, seconds))
-            self._halt = self._halt or _run_level_stop(self._vendor.name, verdict)
+            asked = await self._caller.ask(ask)
+            self._own.append(Answered(ask, asked.verdict, call_id, asked.seconds, asked.late is not None))
+            if asked.late is not None:
+                self.late.keep(call_id, asked.late)
+            self._halt = self._halt or _run_level_stop(self._vendor.name, asked.verdict)
         except Exception as error:  # noqa: BLE001  # raised by `run`, after everything else is recorded
             self._defect = error
         del self._running[call_id]
@@ -210,7 +226,7 @@ class Round:
         if self._own or self._free or self._halt:
             return
         patience = _TICK_SECONDS
-        if self._pending and not self._budget_is_tight and len(self._running) < int(self._pace.slots):
+        if self._pending and not self._budget_is_tight and self._under_way() < int(self._pace.slots):
             patience = min(patience, max(self._pace.wait_seconds(), 0.001))
         await self._until_back(patience)
 
@@ -236,6 +252,10 @@ class Round:
             self._own.append(Answered(ask, _CUT_OFF, call_id, time.monotonic() - since))
         self._running.clear()
         await self._record()
+        if self._stop.is_set() and self.late:
+            self.late.give_up()
+            await self.late.wait(_TICK_SECONDS)
+            await self._record()
         await asyncio.to_thread(self._books.leave)
         self._look_for_stop()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,6 +12,8 @@ from lead_intel.cli.answers import print_json, stdout
 from lead_intel.cli.house import record
 from lead_intel.cli.work import Json, Upload
 from lead_intel.errors import GuardrailFailed
+
+_DAYS = ["%Y-%m-%d"]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -33,32 +36,79 @@ def forecast(
         answer = forecast_sample(connection, settings, policy, upload, sample)
         if as_json:
             print_json(answer)
-            return
-        table = Table("Vendor", "Calls", "Cached", "Cost")
-        for vendor, part in answer["by_vendor"].items():
-            table.add_row(vendor, str(part["calls"]), str(part["cached"]), f"${part['cost']}")
-        stdout.print(table)
+        else:
+            _show_forecast(answer)
+
+
+def _show_forecast(answer: dict[str, Any]) -> None:
+    table = Table("Vendor", "Calls", "Cached", "Price", "At most", "Expected", "Already paid", "Seconds")
+    for vendor, part in answer["by_vendor"].items():
+        money = [f"${part[name]}" for name in ("price", "cost", "expected", "already_paid")]
+        table.add_row(vendor, f"{part['calls']:,}", f"{part['cached']:,}", *money, f"{part['seconds']:,.0f}")
+    stdout.print(table)
+    if answer["stage"] == "screening":
+        stdout.print("The list is not screened yet: this is what its screening would cost.")
+    stdout.print(
+        f"{answer['leads']:,} leads, ${answer['cost']}, about {answer['seconds']:.0f} s; "
+        f"${answer['budget_left']} of the budget is left."
+    )
+    stop = answer["stopped_by"]
+    if stop is not None:
+        whose = f"{stop['scope']}'s budget" if stop["vendor"] is None else f"budget for {stop['vendor']}"
         stdout.print(
-            f"{answer['leads']:,} leads, ${answer['cost']}, about {answer['seconds']:.0f} s; "
-            f"${answer['budget_left']} of the budget is left."
+            f"The {whose} would stop it after about {stop['calls']:,} calls: ${stop['left']} is left, "
+            f"${stop['missing']} is missing. Raise it in data/policy/budgets.yml or choose a smaller sample."
         )
 
 
-def spend(as_json: Json = False) -> None:
-    """What was spent, by vendor, supplier, upload and day."""
-    from lead_intel.record.spend import spend_summary
+def spend(
+    since: Annotated[datetime | None, typer.Option(formats=_DAYS, help="First day, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=_DAYS, help="Last day, UTC.")] = None,
+    supplier: Annotated[str | None, typer.Option(help="Only lists of this supplier.")] = None,
+    upload: Annotated[str | None, typer.Option(help="Only this upload, with its forecast.")] = None,
+    vendor: Annotated[str | None, typer.Option(help="Only calls of this vendor.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What was spent, by vendor, supplier, upload and day, and what a contactable lead cost."""
+    from lead_intel.record import forecasts, ingestions
+    from lead_intel.record.spend_report import Filters, spend_summary
 
     with record(as_json=as_json) as (_, connection):
-        answer = spend_summary(connection)
+        if upload is not None:
+            ingestions.find(connection, upload)
+        filters = Filters(since and since.date(), until and until.date(), supplier, upload, vendor)
+        answer = spend_summary(connection, filters)
+        if upload is not None:
+            answer["forecast"] = forecasts.newest_with_actual(connection, upload)
         if as_json:
             print_json(answer)
-            return
-        table = Table("By", "Key", "USD")
-        for group in ("by_vendor", "by_supplier", "by_upload", "by_day"):
-            for key, amount in answer[group].items():
-                table.add_row(group.removeprefix("by_"), key, str(amount))
-        table.add_row("total", "", str(answer["total"]))
-        stdout.print(table)
+        else:
+            _show_spend(answer)
+
+
+def _show_spend(answer: dict[str, Any]) -> None:
+    table = Table("By", "Key", "USD", "Contactable leads", "USD per lead")
+    per_lead = answer["per_contactable_lead"]
+    for group in ("by_vendor", "by_supplier", "by_upload", "by_day"):
+        for key, amount in answer[group].items():
+            table.add_row(group.removeprefix("by_"), key, str(amount), *_per_lead(per_lead.get(group, {}).get(key)))
+    for label, group in (("charged, nothing found", "misses"), ("billing unknown", "unknown_billed")):
+        for key, amount in answer[group].items():
+            table.add_row(label, key, str(amount), "", "")
+    table.add_row("total", "", str(answer["total"]), *_per_lead(per_lead["total"]))
+    stdout.print(table)
+    told = answer.get("forecast")
+    if told:
+        stdout.print(
+            f"Forecast for {told['percent']:g} %: ${told['cost']}; spent since: ${told['spent']} "
+            f"(difference ${told['difference']})."
+        )
+
+
+def _per_lead(share: dict[str, Any] | None) -> tuple[str, str]:
+    if share is None:
+        return "", ""
+    return f"{share['leads']:,}", "-" if share["cost"] is None else str(share["cost"])
 
 
 def preflight(

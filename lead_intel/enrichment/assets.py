@@ -12,9 +12,11 @@ import pandas as pd
 from lead_intel.contract import EnrichedLeads, LeadSample, VendorAnswers, checked
 from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
+from lead_intel.enrichment.forecast import record_forecast
 from lead_intel.enrichment.merge import FIELDS, Rule, as_json, merged_of, values_of
 from lead_intel.enrichment.questions import people_of
 from lead_intel.enrichment.sampling import draw, sample_key
+from lead_intel.enrichment.whole_list import as_table, tell_whole_list
 from lead_intel.partition import UPLOADS
 from lead_intel.record import enriched_values, samples
 from lead_intel.record.announcements import announce_sample
@@ -59,6 +61,7 @@ def lead_sample(
         )
         sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key), LeadSample)
         samples.replace(at_work.connection, at_work.upload, sample)
+        record_forecast(at_work.connection, at_work.settings, at_work.policy, at_work.upload, percent)
         announce_sample(at_work.settings, ingestion, len(sample))
         return dg.Output(sample, metadata=_sample_account(leads, sample, percent))
 
@@ -111,7 +114,9 @@ def enriched_leads(
         values = values_of(lead_sample["lead_id"], answers, rule)
         merged = checked(merged_of(lead_sample["lead_id"], answers, rule, values), EnrichedLeads)
         enriched_values.replace(at_work.connection, at_work.upload, as_json(values))
-        return dg.Output(merged, metadata=_merged_account(merged))
+        told = tell_whole_list(at_work.connection, at_work.settings, at_work.policy, at_work.upload, merged)
+        whole_list = dg.MetadataValue.md(as_table(told).to_markdown(index=False))
+        return dg.Output(merged, metadata={**_merged_account(merged), "whole_list": whole_list})
 
 
 def _sample_account(leads: pd.DataFrame, sample: pd.DataFrame, percent: Decimal) -> Metadata:

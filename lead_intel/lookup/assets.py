@@ -2,12 +2,15 @@
 
 # Without `from __future__ import annotations`: Dagster reads the annotation of `context` as an object.
 
+from decimal import Decimal
+
 import dagster as dg
 import pandas as pd
 
 from lead_intel.contract import CarrierBreakout, PhoneLookups, checked
 from lead_intel.failures import without_personal_data
 from lead_intel.guardrails.gate import require
+from lead_intel.lookup.alerts import alerts
 from lead_intel.lookup.breakout import break_out, unknown_share
 from lead_intel.lookup.lookup import LookedUp, look_up
 from lead_intel.partition import UPLOADS
@@ -43,7 +46,10 @@ def phone_lookups(
             progress=at_work.progress,
             before_paying=lambda: require((3,), at_work),
         )
-        return dg.Output(checked(looked_up.frame, PhoneLookups), metadata=_account(looked_up))
+        told = alerts(_codes(looked_up))
+        for sentence in told:
+            context.log.warning(sentence)
+        return dg.Output(checked(looked_up.frame, PhoneLookups), metadata=_account(looked_up, told))
 
 
 @dg.asset(
@@ -68,20 +74,31 @@ def carrier_breakout(
     return dg.Output(breakout, metadata=metadata)
 
 
-def _account(looked_up: LookedUp) -> dict[str, dg.MetadataValue | float | int | str]:
+def _account(looked_up: LookedUp, told: list[str]) -> dict[str, dg.MetadataValue | float | int | str]:
     frame, calls = looked_up.frame, looked_up.calls
     outcomes = frame["outcome"].value_counts().rename_axis("outcome").reset_index(name="numbers")
     types = frame["line_type"].value_counts().rename_axis("line type").reset_index(name="numbers")
-    codes = frame.loc[frame["error_code"] > 0, "error_code"].value_counts()
-    return {
+    every = [calls, *(answers.calls for answers in looked_up.further.values())]
+    spent = sum((call.settled for call in every if call is not None), start=Decimal(0))
+    account: dict[str, dg.MetadataValue | float | int | str] = {
         "dagster/row_count": len(frame),
         "from_cache": looked_up.cached,
         "asked": 0 if calls is None else calls.asked,
-        "spent_usd": "0.00" if calls is None else str(usd(calls.settled)),
-        "package_errors": ", ".join(f"{code}: {count}" for code, count in codes.items()) or "none",
+        "spent_usd": str(usd(spent)),
+        "package_errors": ", ".join(f"{code}: {count}" for code, count in _codes(looked_up).items()) or "none",
+        "alerts": " ".join(told) or "none",
         "outcomes": dg.MetadataValue.md(outcomes.to_markdown(index=False)),
         "line_types": dg.MetadataValue.md(types.to_markdown(index=False)),
     }
+    for package, answers in looked_up.further.items():
+        account[f"{package}_from_cache"] = answers.cached
+        account[f"{package}_asked"] = 0 if answers.calls is None else answers.calls.asked
+    return account
+
+
+def _codes(looked_up: LookedUp) -> dict[int, int]:
+    codes = pd.concat([answers.frame["error_code"] for answers in (looked_up, *looked_up.further.values())])
+    return {int(code): int(count) for code, count in codes[codes > 0].value_counts().sort_index().items()}
 
 
 def _top(breakout: pd.DataFrame) -> pd.DataFrame:

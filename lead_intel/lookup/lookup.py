@@ -1,4 +1,4 @@
-"""Lookup of distinct phones: from the cache while fresh, from Twilio for the rest.
+"""Lookup of distinct phones: from the cache while fresh, from Twilio for the rest; line types, then further packages.
 
 Knows no Dagster. How a paid call is made, recorded and paid is the room `calls`.
 """
@@ -6,28 +6,39 @@ Knows no Dagster. How a paid call is made, recorded and paid is the room `calls`
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 import psycopg
 
 from lead_intel.calls.paid import answer_all
 from lead_intel.calls.ports import Answered, CallSummary
-from lead_intel.policy import Policy
+from lead_intel.policy import Policy, VendorLimits
 from lead_intel.record import lookups
 from lead_intel.record.lookups import LookupRow
 from lead_intel.settings import Settings
-from lead_intel.vendors.twilio_lookup import UNKNOWN, TwilioLookup
+from lead_intel.vendors.twilio_lookup import LINE_TYPE, UNKNOWN, TwilioLookup
+
+_COLUMNS = frozenset(
+    {"valid", "line_type", "carrier_name", "mobile_country_code", "mobile_network_code", "country_code", "error_code"}
+)
 
 
 @dataclass(frozen=True, slots=True)
-class LookedUp:
-    """`frame` is as in `contract.PhoneLookups`; `calls` is None when the cache knew every number."""
+class PackageAnswers:
+    """One package's answers about one list: `frame` as in `contract.PhoneLookups`; `calls` None: nobody was asked."""
 
     frame: pd.DataFrame
     cached: int
     calls: CallSummary | None
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp(PackageAnswers):
+    """The line types, and under `further` what policy has asked beside them."""
+
+    further: Mapping[str, PackageAnswers] = field(default_factory=dict)
 
 
 def look_up(
@@ -42,43 +53,65 @@ def look_up(
     progress: Callable[[int, int], None],
     before_paying: Callable[[], None],
 ) -> LookedUp:
-    """Line type and carrier of every distinct number of `phones` (E.164 digits).
+    """Line type and carrier of every distinct number of `phones` (E.164 digits); then the packages of lookup.yml.
 
-    `before_paying` is asked once, only when something is to be paid; it raises to keep us from it. A number that
-    got no answer has its outcome (`timeout`, ...) and is `unknown`; it is asked again by the next run.
+    A further package is asked about the line types that policy names for it, after every line type is stored, so
+    that its failure costs no other answer. `before_paying` is asked once, only when something is to be paid; it
+    raises to keep us from it. A number that got no answer has its outcome (`timeout`, ...) and is `unknown`; it is
+    asked again by the next run.
 
     Raises:
         Paused, Stopped, TransientError: as `calls.paid.answer_all`; answers so far are stored.
     """
-    vendor = TwilioLookup(settings)
-    limits = policy.limits_of(vendor.name)
-    distinct = sorted(phones.unique().tolist())
-    known = lookups.fresh(connection, distinct, vendor.package, limits.cache_days)
-    rest = sorted(set(distinct).difference(known["phone"].tolist()))
-    if not rest:
-        return LookedUp(known.sort_values("phone", ignore_index=True), len(known), None)
-    rows: list[LookupRow] = []
+    allowed = False
 
-    def store(within: psycopg.Connection, batch: Sequence[Answered]) -> None:
-        labelled = [_row(answered) for answered in batch]
-        answers = [row for row, answered in zip(labelled, batch, strict=True) if answered.verdict.outcome.is_answer]
-        lookups.store(within, vendor.package, answers)
-        rows.extend(labelled)
+    def answers(package: str, numbers: Sequence[int], limits: VendorLimits) -> PackageAnswers:
+        nonlocal allowed
+        known = lookups.fresh(connection, numbers, package, limits.cache_days)
+        rest = sorted(set(numbers).difference(known["phone"].tolist()))
+        if not rest:
+            return PackageAnswers(known.sort_values("phone", ignore_index=True), len(known), None)
+        if not allowed:
+            before_paying()
+            allowed = True
+        vendor = TwilioLookup(settings, package, policy.lookup.package_errors_billed)
+        rows: list[LookupRow] = []
 
-    before_paying()
-    calls = answer_all(
-        [vendor.ask_about(phone) for phone in rest],
-        vendor,
-        limits,
-        settings=settings,
-        upload=upload,
-        supplier=supplier,
-        stop=stop,
-        store=store,
-        progress=lambda done, _: progress(len(known) + done, len(distinct)),
-    )
-    frame = pd.concat([known, _frame(rows)], ignore_index=True) if len(known) else _frame(rows)
-    return LookedUp(frame.sort_values("phone", ignore_index=True), len(known), calls)
+        def store(within: psycopg.Connection, batch: Sequence[Answered]) -> None:
+            labelled = [_row(answered) for answered in batch]
+            kept = [row for row, answered in zip(labelled, batch, strict=True) if answered.verdict.outcome.is_answer]
+            lookups.store(within, package, kept)
+            rows.extend(labelled)
+
+        calls = answer_all(
+            [vendor.ask_about(phone) for phone in rest],
+            vendor,
+            limits,
+            settings=settings,
+            upload=upload,
+            supplier=supplier,
+            stop=stop,
+            store=store,
+            progress=lambda done, _: progress(len(known) + done, len(numbers)),
+        )
+        frame = pd.concat([known, _frame(rows)], ignore_index=True) if len(known) else _frame(rows)
+        return PackageAnswers(frame.sort_values("phone", ignore_index=True), len(known), calls)
+
+    limits = policy.limits_of(TwilioLookup.name)
+    lines = answers(LINE_TYPE, sorted(phones.unique().tolist()), limits)
+    further: dict[str, PackageAnswers] = {}
+    for package, wanted in policy.lookup.further_packages.items():
+        price = {"price_usd": wanted.price_usd, "cache_days": wanted.cache_days}
+        about = _answered_as(lines.frame, wanted.line_types)
+        further[package] = answers(package, about, limits.model_copy(update=price))
+    return LookedUp(lines.frame, lines.cached, lines.calls, further)
+
+
+def _answered_as(lines: pd.DataFrame, line_types: Sequence[str]) -> list[int]:
+    """Valid numbers whose line type is known to be one of `line_types`: nothing is paid for any other."""
+    wanted = (lines["outcome"] == "ok") & lines["valid"] & (lines["error_code"] == 0)
+    numbers: list[int] = lines.loc[wanted & lines["line_type"].isin(line_types), "phone"].tolist()
+    return numbers
 
 
 def _row(answered: Answered) -> LookupRow:
@@ -88,23 +121,25 @@ def _row(answered: Answered) -> LookupRow:
         phone=answered.ask.payload,
         outcome=answered.verdict.outcome.value,
         valid=fields.get("valid", True),
-        line_type=fields.get("line_type", UNKNOWN),
-        carrier_name=fields.get("carrier_name", UNKNOWN),
+        line_type=fields.get("line_type", ""),
+        carrier_name=fields.get("carrier_name", ""),
         mobile_country_code=fields.get("mobile_country_code", ""),
         mobile_network_code=fields.get("mobile_network_code", ""),
         country_code=fields.get("country_code", ""),
         error_code=fields.get("error_code", 0),
         call_id=answered.call_id,
+        fields={name: value for name, value in fields.items() if name not in _COLUMNS},
     )
 
 
 def _frame(rows: Sequence[LookupRow]) -> pd.DataFrame:
-    types = {
-        "phone": "int64",
-        "outcome": "str",
-        "valid": "bool",
-        "line_type": "str",
-        "carrier_name": "str",
-        "error_code": "int64",
-    }
-    return pd.DataFrame({name: pd.Series([getattr(row, name) for row in rows], dtype=t) for name, t in types.items()})
+    return pd.DataFrame(
+        {
+            "phone": pd.Series([row.phone for row in rows], dtype="int64"),
+            "outcome": pd.Series([row.outcome for row in rows], dtype="str"),
+            "valid": pd.Series([row.valid for row in rows], dtype="bool"),
+            "line_type": pd.Series([row.line_type or UNKNOWN for row in rows], dtype="str"),
+            "carrier_name": pd.Series([row.carrier_name or UNKNOWN for row in rows], dtype="str"),
+            "error_code": pd.Series([row.error_code for row in rows], dtype="int64"),
+        }
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from lead_intel.record import ingestions, layouts, members, outbox, plans, spend
+from lead_intel.record import estimates, forecasts, ingestions, layouts, members, outbox, plans, spend
 from lead_intel.record.ingestions import Ingestion
 from lead_intel.record.plans import Plan
 from lead_intel.uploads import STAGES
@@ -54,6 +54,12 @@ def account_of(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
     if row.sample_percent is not None:
         account["sample"] = _sample(connection, row, newest)
     account["spend"] = spend.spend_of_upload(connection, upload)
+    for name, told in (
+        ("forecast", forecasts.newest_with_actual(connection, upload)),
+        ("estimate", estimates.find(connection, upload)),
+    ):
+        if told is not None:
+            account[name] = told
     if newest is not None:
         account |= _activation(connection, newest)
     if row.stage_seconds:

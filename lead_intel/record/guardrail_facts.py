@@ -79,7 +79,7 @@ def call_times(
             "percentile_disc(0.50) within group (order by seconds) as p50, "
             "percentile_disc(0.95) within group (order by seconds) as p95, "
             "max(seconds) as p100, "
-            "count(*) filter (where outcome = 'timeout' or seconds > %(limit)s) as late "
+            "count(*) filter (where outcome = 'timeout' or late or seconds > %(limit)s) as late "
             "from lead_intel.vendor_calls where vendor = any(%(vendors)s) and seconds is not null "
             "and (upload = %(upload)s or (%(upload)s::text is null and answered_at > now() - interval '1 day')) "
             "group by vendor order by vendor",

@@ -286,6 +286,16 @@ def is_held(connection: psycopg.Connection, upload: str, stale_seconds: float) -
     return row is not None
 
 
+def has_beaten(connection: psycopg.Connection, upload: str, run_id: str, seconds: float) -> bool:
+    """True when `run_id` holds the upload and its heartbeat is not older than so many seconds."""
+    row = connection.execute(
+        "select 1 from lead_intel.lead_ingestions where upload = %s and run_id = %s "
+        "and heartbeat_at >= now() - make_interval(secs => %s)",
+        (upload, run_id, seconds),
+    ).fetchone()
+    return row is not None
+
+
 def set_state_as_holder(
     connection: psycopg.Connection,
     upload: str,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -37,6 +39,8 @@ class LookupRow:
     country_code: str
     error_code: int
     call_id: int | None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What the answer says beside the columns: the fields of a further package, why a number is invalid."""
 
 
 def fresh(connection: psycopg.Connection, phones: Sequence[int], package: str, cache_days: int) -> pd.DataFrame:
@@ -70,19 +74,19 @@ def store(connection: psycopg.Connection, package: str, rows: Sequence[LookupRow
     ordered = sorted(rows, key=lambda row: row.phone)
     connection.execute(
         "insert into lead_intel.phone_lookups as kept (phone, package, outcome, valid, line_type, carrier_name, "
-        "mobile_country_code, mobile_network_code, country_code, error_code, call_id, answered_at) "
-        "select phone, %(package)s, outcome, valid, line_type, carrier_name, nullif(mcc, ''), nullif(mnc, ''), "
-        "nullif(country, ''), nullif(error_code, 0), call_id, coalesce((select call.answered_at "
-        "from lead_intel.vendor_calls call where call.call_id = answer.call_id), now()) "
+        "mobile_country_code, mobile_network_code, country_code, error_code, fields, call_id, answered_at) "
+        "select phone, %(package)s, outcome, valid, nullif(line_type, ''), nullif(carrier_name, ''), nullif(mcc, ''), "
+        "nullif(mnc, ''), nullif(country, ''), nullif(error_code, 0), fields::jsonb, call_id, coalesce("
+        "(select call.answered_at from lead_intel.vendor_calls call where call.call_id = answer.call_id), now()) "
         "from unnest(%(phones)s::bigint[], %(outcomes)s::text[], %(valid)s::boolean[], %(types)s::text[], "
         "%(carriers)s::text[], %(mcc)s::text[], %(mnc)s::text[], %(countries)s::text[], %(codes)s::integer[], "
-        "%(calls)s::bigint[]) as answer (phone, outcome, valid, line_type, carrier_name, mcc, mnc, country, "
-        "error_code, call_id) "
+        "%(fields)s::text[], %(calls)s::bigint[]) as answer (phone, outcome, valid, line_type, carrier_name, mcc, "
+        "mnc, country, error_code, fields, call_id) "
         "on conflict (phone, package) do update set outcome = excluded.outcome, valid = excluded.valid, "
         "line_type = excluded.line_type, carrier_name = excluded.carrier_name, "
         "mobile_country_code = excluded.mobile_country_code, mobile_network_code = excluded.mobile_network_code, "
-        "country_code = excluded.country_code, error_code = excluded.error_code, call_id = excluded.call_id, "
-        "answered_at = excluded.answered_at where kept.answered_at <= excluded.answered_at",
+        "country_code = excluded.country_code, error_code = excluded.error_code, fields = excluded.fields, "
+        "call_id = excluded.call_id, answered_at = excluded.answered_at where kept.answered_at <= excluded.answered_at",
         {
             "package": package,
             "phones": [row.phone for row in ordered],
@@ -94,6 +98,7 @@ def store(connection: psycopg.Connection, package: str, rows: Sequence[LookupRow
             "mnc": [row.mobile_network_code for row in ordered],
             "countries": [row.country_code for row in ordered],
             "codes": [row.error_code for row in ordered],
+            "fields": [json.dumps(dict(row.fields)) for row in ordered],
             "calls": [row.call_id for row in ordered],
         },
     )

@@ -1,4 +1,4 @@
-"""Rows of `spend_budgets` and `spend_entries`: reserve before a paid call, settle or refund after it, and sums.
+"""Rows of `spend_budgets` and `spend_entries`: reserve before a paid call, settle or refund after it.
 
 The caps are a database constraint (`spend_within_budget`): money that is not there cannot be reserved, whoever
 asks. SQL only; callers own the transactions and do this last in them, because the day's row is everybody's.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -54,16 +55,18 @@ def reserve(
         (list(prices), list(prices.values())),
     )
     caps = _caps(connection, vendor, upload, budgets)
-    for (scope, key), cap in caps.items():
-        try:
-            connection.execute(
-                "insert into lead_intel.spend_budgets as budget (scope, key, cap, reserved) values (%s, %s, %s, %s) "
-                "on conflict (scope, key) do update set cap = excluded.cap, "
-                "reserved = budget.reserved + excluded.reserved",
-                (scope, key, cap, amount),
-            )
-        except errors.CheckViolation:
-            raise _reached(scope, vendor, cap) from None
+    budget = next(iter(caps))
+    try:
+        with connection.transaction():
+            for budget, cap in caps.items():
+                connection.execute(
+                    "insert into lead_intel.spend_budgets as budget (scope, key, cap, reserved) "
+                    "values (%s, %s, %s, %s) on conflict (scope, key) do update set cap = excluded.cap, "
+                    "reserved = budget.reserved + excluded.reserved",
+                    (*budget, cap, amount),
+                )
+    except errors.CheckViolation:
+        raise _reached(connection, budget, vendor, caps[budget]) from None
     return amount
 
 
@@ -98,6 +101,26 @@ def settle(connection: psycopg.Connection, rows: Sequence[Sequence[Any]]) -> Non
         )
 
 
+def give_back(connection: psycopg.Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Take the settled price of each call out again: the vendor said late that it does not bill it.
+
+    `rows` as for `settle`. Entries are never changed, so a settlement of less than nothing is added.
+    """
+    spent: dict[tuple[str, str], Decimal] = defaultdict(lambda: _ZERO)
+    for _call_id, price, _billed, intended_at, upload, vendor in rows:
+        for scope in _scopes(intended_at, vendor, upload):
+            spent[scope] += price
+    for row in rows:
+        connection.execute(
+            "insert into lead_intel.spend_entries (call_id, kind, amount) values (%s, 'settle', %s)", (row[0], -row[1])
+        )
+    for scope in sorted(spent):
+        connection.execute(
+            "update lead_intel.spend_budgets set settled = settled - %s where scope = %s and key = %s",
+            (spent[scope], *scope),
+        )
+
+
 def spend_of_upload(connection: psycopg.Connection, upload: str) -> dict[str, Any]:
     """Money of one upload: `{"reserved", "settled", "by_vendor": {vendor: settled}}` in US dollars.
 
@@ -116,40 +139,37 @@ def spend_of_upload(connection: psycopg.Connection, upload: str) -> dict[str, An
     }
 
 
-def spend_summary(connection: psycopg.Connection) -> dict[str, Any]:
-    """All money settled, as the object of `lead-intel spend --json`. Days are UTC."""
-    rows = connection.execute(
-        "select call.vendor, call.supplier, call.upload, "
-        "(call.intended_at at time zone 'utc')::date::text, sum(entry.amount) "
-        "from lead_intel.spend_entries entry join lead_intel.vendor_calls call using (call_id) "
-        "where entry.kind = 'settle' group by 1, 2, 3, 4 order by 4, 3, 1"
-    ).fetchall()
-    return {
-        "total": usd(sum((row[4] for row in rows), start=_ZERO)),
-        "by_vendor": _summed((row[0], row[4]) for row in rows),
-        "by_supplier": _summed((row[1], row[4]) for row in rows),
-        "by_upload": _summed((row[2], row[4]) for row in rows),
-        "by_day": _summed((row[3], row[4]) for row in rows),
-    }
-
-
 def usd(amount: Decimal) -> Decimal:
     """`amount` with as many decimals as it needs, at least two."""
     cents = amount.quantize(_CENT)
     return cents if cents == amount else amount.normalize()
 
 
-def left_for(connection: psycopg.Connection, upload: str, budgets: Budgets) -> Decimal:
-    """What this upload may still spend now: the smaller of what the day and the upload's month have left."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What one budget has left now. `vendor` is None for the day's and the upload's, on which every vendor draws."""
+
+    scope: str
+    vendor: str | None
+    cap: Decimal
+    left: Decimal
+
+
+def left_by_budget(connection: psycopg.Connection, upload: str, vendors: Iterable[str], budgets: Budgets) -> list[Left]:
+    """Every budget on which calls of `upload` to `vendors` draw, reservations of calls under way taken off."""
     now = database.now(connection)
+    caps: list[tuple[str, str, str | None, Decimal]] = [
+        ("day", _day(now), None, budgets.per_day),
+        ("upload", _upload_month(now, upload), None, budgets.per_upload),
+        *(("vendor", f"{name}:{_day(now)[:7]}", name, budgets.per_vendor.get(name, UNCAPPED)) for name in vendors),
+    ]
     rows = connection.execute(
-        "select scope, reserved + settled from lead_intel.spend_budgets "
-        "where (scope = 'day' and key = %s) or (scope = 'upload' and key = %s)",
-        (_day(now), _upload_month(now, upload)),
+        "select scope, key, reserved + settled from lead_intel.spend_budgets "
+        "join unnest(%s::text[], %s::text[]) as wanted (scope, key) using (scope, key)",
+        ([cap[0] for cap in caps], [cap[1] for cap in caps]),
     ).fetchall()
-    used = {str(scope): amount for scope, amount in rows}
-    left: Decimal = min(budgets.per_day - used.get("day", _ZERO), budgets.per_upload - used.get("upload", _ZERO))
-    return usd(max(left, _ZERO))
+    used = {(str(scope), str(key)): amount for scope, key, amount in rows}
+    return [Left(scope, name, cap, max(cap - used.get((scope, key), _ZERO), _ZERO)) for scope, key, name, cap in caps]
 
 
 def _caps(connection: psycopg.Connection, vendor: str, upload: str, budgets: Budgets) -> dict[tuple[str, str], Decimal]:
@@ -179,17 +199,16 @@ def _day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
 
 
-def _reached(scope: str, vendor: str, cap: Decimal) -> BudgetReached:
+def _reached(connection: psycopg.Connection, budget: tuple[str, str], vendor: str, cap: Decimal) -> BudgetReached:
+    scope = budget[0]
+    row = connection.execute(
+        "select reserved + settled from lead_intel.spend_budgets where scope = %s and key = %s", budget
+    ).fetchone()
+    left = max(cap - (row[0] if row else _ZERO), _ZERO)
     return BudgetReached(
         "budget",
-        f"The next call to {vendor} would pass {_WORDS[scope].format(vendor=vendor)} of ${cap:.2f}.",
+        f"The next call to {vendor} would pass {_WORDS[scope].format(vendor=vendor)} of ${cap:.2f}: "
+        f"${usd(left)} of it is left.",
         f"Raise {_PLACES[scope]} in data/policy/budgets.yml"
         f" or wait for {_NEXT[scope]}; `lead-intel resume` goes on without paying again.",
     )
-
-
-def _summed(pairs: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
-    sums: dict[str, Decimal] = defaultdict(lambda: _ZERO)
-    for key, amount in pairs:
-        sums[str(key)] += amount
-    return {key: usd(amount) for key, amount in sums.items()}

@@ -45,29 +45,48 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one intent came to. `answer` is JSON text; `seconds` None: the call never went out."""
+    """What one intent came to. `answer` is JSON text; `seconds` None: the call never went out.
+
+    `late_seconds`: for so long a late answer is still listened for.
+    """
 
     call_id: int
     outcome: str
     billed: str
     answer: str
     seconds: float | None
+    late_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Harvested:
+    """How a call ended after its deadline. `outcome` None: without an answer, so it stays a timeout."""
+
+    call_id: int
+    outcome: str | None
+    billed: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What `claim` got: intents of our own by subject; answers that were there already; subjects that others hold."""
+    """What `claim` got: intents of our own by subject; answers that were there already; subjects that others hold.
+
+    `late`: subjects whose answer an earlier call, past its deadline, still listens for.
+    """
 
     intents: dict[str, int]
     answered: list[Stored]
     taken: list[str]
+    late: list[str]
 
 
 def claim(connection: psycopg.Connection, account: Account, prices: dict[str, Decimal], cache_days: int) -> Claim:
     """Commit to asking the subjects of `prices`, each at its price: one intent row each. Call in a transaction.
 
-    A subject with an open intent belongs to whoever wrote that. A subject answered within `cache_days` is not asked.
-    The look at fresh answers comes *after* our rows are in: whoever answered before that has committed by then.
+    A subject with an open intent belongs to whoever wrote that. A subject answered within `cache_days`, or late and
+    still listened for, is not asked.
+    The look at answers comes *after* our rows are in: whoever answered before that has committed by then.
     """
     rows = connection.execute(
         "insert into lead_intel.vendor_calls (vendor, package, subject, upload, supplier, price) "
@@ -77,12 +96,31 @@ def claim(connection: psycopg.Connection, account: Account, prices: dict[str, De
         _values(account) | {"subjects": list(prices), "prices": list(prices.values())},
     ).fetchall()
     intents = {str(subject): int(call_id) for subject, call_id in rows}
-    answered = fresh_answers(connection, account.vendor, account.package, list(intents), cache_days)
-    if answered:
-        needless = [intents.pop(stored.subject) for stored in answered]
+    there = _answered_or_late(connection, account, list(intents), cache_days)
+    if there:
+        needless = [intents.pop(stored.subject) for stored in there]
         connection.execute("delete from lead_intel.vendor_calls where call_id = any(%s)", (needless,))
-    there = {stored.subject for stored in answered}
-    return Claim(intents, answered, [subject for subject in prices if subject not in intents.keys() | there])
+    ours = intents.keys() | {stored.subject for stored in there}
+    return Claim(
+        intents,
+        [stored for stored in there if stored.outcome in ANSWERS],
+        [subject for subject in prices if subject not in ours],
+        [stored.subject for stored in there if stored.outcome not in ANSWERS],
+    )
+
+
+def _answered_or_late(
+    connection: psycopg.Connection, account: Account, subjects: Sequence[str], cache_days: int
+) -> list[Stored]:
+    with connection.cursor(row_factory=class_row(Stored)) as cursor:
+        return cursor.execute(
+            "select distinct on (subject) subject, call_id, outcome, coalesce(answer, '{}')::text as answer, "
+            "answered_at from lead_intel.vendor_calls where vendor = %(vendor)s and package = %(package)s "
+            "and subject = any(%(subjects)s) and ((outcome = any(%(answers)s) "
+            "and answered_at > now() - make_interval(days => %(days)s)) or late_until > clock_timestamp()) "
+            "order by subject, outcome = any(%(answers)s) desc, answered_at desc",
+            _values(account) | {"subjects": list(subjects), "answers": list(ANSWERS), "days": cache_days},
+        ).fetchall()
 
 
 def fresh_answers(
@@ -118,9 +156,10 @@ def finish(connection: psycopg.Connection, results: Sequence[Result]) -> None:
     """
     rows = connection.execute(
         "update lead_intel.vendor_calls call set outcome = result.outcome, billed = result.billed, "
-        "answer = result.answer::jsonb, seconds = result.seconds, answered_at = clock_timestamp() "
-        "from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::float8[]) "
-        "as result (call_id, outcome, billed, answer, seconds) "
+        "answer = result.answer::jsonb, seconds = result.seconds, answered_at = clock_timestamp(), "
+        "late_until = clock_timestamp() + make_interval(secs => nullif(result.late, 0)) "
+        "from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::float8[]) "
+        "as result (call_id, outcome, billed, answer, seconds, late) "
         "where call.call_id = result.call_id and call.outcome is null "
         "returning call.call_id, call.price, call.billed, call.intended_at, call.upload, call.vendor",
         (
@@ -129,9 +168,32 @@ def finish(connection: psycopg.Connection, results: Sequence[Result]) -> None:
             [result.billed for result in results],
             [result.answer for result in results],
             [result.seconds for result in results],
+            [result.late_seconds for result in results],
         ),
     ).fetchall()
     spend.settle(connection, rows)
+
+
+def harvest(connection: psycopg.Connection, ended: Sequence[Harvested]) -> None:
+    """Write what came after the deadline: an answer for the cache, or nothing. Call in a transaction.
+
+    The money was settled when the call timed out; it is given back where the vendor turns out not to bill.
+    """
+    rows = connection.execute(
+        "update lead_intel.vendor_calls call set outcome = coalesce(ended.outcome, call.outcome), "
+        "billed = ended.billed, answer = ended.answer::jsonb, late = ended.outcome is not null, late_until = null, "
+        "answered_at = case when ended.outcome is null then call.answered_at else clock_timestamp() end "
+        "from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) as ended (call_id, outcome, billed, answer) "
+        "where call.call_id = ended.call_id and call.outcome = 'timeout' and call.late_until is not null "
+        "returning call.call_id, call.price, call.billed, call.intended_at, call.upload, call.vendor",
+        (
+            [end.call_id for end in ended],
+            [end.outcome for end in ended],
+            [end.billed for end in ended],
+            [end.answer for end in ended],
+        ),
+    ).fetchall()
+    spend.give_back(connection, [row for row in rows if row[2] == "no"])
 
 
 def end_own_open(connection: psycopg.Connection, account: Account) -> int:

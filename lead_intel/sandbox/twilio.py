@@ -1,13 +1,14 @@
 """Twilio Lookup, v2 and the v1 shape, as the account of the sandbox sees it.
 
-The account has the packages validation, line type and caller name; the others answer 60606 as they do for an
-account that was not approved. Numbers of Canada answer 60601 to line type, as without NPAC approval.
+The account has the packages validation, line type, caller name and line status; the others answer 60606 as they do
+for an account that was not approved. Numbers of Canada answer 60601 to line type, as without NPAC approval.
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -28,7 +29,6 @@ _PACKAGES = (
 _NOT_PROVISIONED: dict[str, dict[str, Any]] = {
     "sim_swap": {"last_sim_swap": None, "carrier_name": None, "mobile_country_code": None, "mobile_network_code": None},
     "call_forwarding": {"call_forwarding_enabled": None},
-    "line_status": {"status": None},
     "identity_match": {
         "first_name_match": None, "last_name_match": None, "address_lines_match": None, "city_match": None,
         "state_match": None, "postal_code_match": None, "address_country_match": None, "national_id_match": None,
@@ -61,15 +61,42 @@ _CONCURRENCY = 100
 """The account's ceiling of calls at one time; more are refused and not processed."""
 
 
+_WITH_CARRIER = frozenset({"mobile", "landline", "fixedVoip", "nonFixedVoip"})
+
+
+class _Allowance:
+    """A token bucket that holds one second's worth: over any longer time the pace is exactly what is allowed."""
+
+    def __init__(self) -> None:
+        self._per_second = 0.0
+        self._tokens = 0.0
+        self._counted_at = 0.0
+
+    def grants(self, per_second: float) -> bool:
+        """Whether one more call is within `per_second`; a refused call uses nothing up."""
+        now = time.monotonic()
+        if per_second != self._per_second:
+            self._per_second, self._tokens, self._counted_at = per_second, max(per_second, 1.0), now
+        self._tokens = min(max(per_second, 1.0), self._tokens + (now - self._counted_at) * per_second)
+        self._counted_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
 class TwilioLookup(Service):
     """GET /v2/PhoneNumbers/{number} and /v1/PhoneNumbers/{number}."""
 
     name = "twilio_lookup"
     prefix = "/twilio"
     kinds: ClassVar = {
-        "package_error": "200 with `code` in the package's error_code (60600, 60601, 60606, 60608, 60611 ...)",
+        "package_error": "200 with `code` in the error_code of the package (of `package` only, when given)",
+        "refused": "`status` with `code` in Twilio's envelope; `form` problem: as RFC 9457 problem JSON",
+        "line_type": "every number has the line type `type`",
+        "pace": "no more than `per_second` calls (a second's worth may come at once); the others get 429",
         "no_carrier": "carrier names are missing although the line type has them",
-        "invalid": "200 with valid:false for numbers that are valid",
+        "invalid": "200 with valid:false and `error` for numbers that are valid",
         "other_subject": "the answer is about another number",
         "concurrency": "the account's ceiling is `limit` calls at one time",
         "strict_encoding": "404 for a `+` that is not percent-encoded in the path",
@@ -78,6 +105,7 @@ class TwilioLookup(Service):
     def set_up(self) -> None:
         """Nobody is being served yet."""
         self._at_work = 0
+        self._allowance = _Allowance()
 
     def routes(self) -> list[BaseRoute]:
         """Both versions."""
@@ -130,11 +158,20 @@ class TwilioLookup(Service):
         ceiling = call.fault("concurrency")
         if self._at_work > (int(ceiling.number("limit", 1)) if ceiling else _CONCURRENCY):
             raise Refused(_problem(429, 20429, "Too Many Requests"))
+        allowed = call.fault("pace")
+        if allowed and not self._allowance.grants(allowed.number("per_second", 100)):
+            answer = _problem(429, 20429, "Too Many Requests")
+            answer.headers.update(retry_after(allowed))
+            raise Refused(answer)
+        refused = call.fault("refused")
+        if refused:
+            raise Refused(_refusal(refused))
         path = call.request.scope["raw_path"]
         if "/" in text or (call.fault("strict_encoding") and b"+" in path):
             raise Refused(_not_found(call.request.url.path))
-        if call.fault("invalid"):
-            return Assessed(number.digits, ("INVALID_BUT_POSSIBLE",))
+        invalid = call.fault("invalid")
+        if invalid:
+            return Assessed(number.digits, (invalid.text("error", "INVALID_BUT_POSSIBLE"),))
         return number
 
     async def _v2(self, call: Call) -> Answer:
@@ -161,7 +198,8 @@ class TwilioLookup(Service):
 
     def _package(self, package: str, number: Assessed, call: Call) -> dict[str, Any]:
         failure = call.fault("package_error")
-        code = int(failure.number("code", 60600)) if failure else None
+        fails = failure is not None and failure.text("package", package) == package
+        code = int(failure.number("code", 60600)) if failure and fails else None
         match package:
             case "line_type_intelligence":
                 if code is None and number.region == "CA":
@@ -169,6 +207,8 @@ class TwilioLookup(Service):
                 return _line_type(self._line(number, call), code)
             case "caller_name":
                 return _caller_name(number, code)
+            case "line_status":
+                return _line_status(number, code)
             case _:
                 refusal: int | str = code or 60606
                 # The specification makes this one a string, unlike all its siblings.
@@ -177,6 +217,9 @@ class TwilioLookup(Service):
 
     def _line(self, number: Assessed, call: Call) -> Line:
         line = line_of(number.digits, number.region)
+        forced = call.fault("line_type")
+        if forced:
+            line = _with_type(line, forced.text("type", "mobile"))
         return replace(line, carrier=None) if call.fault("no_carrier") else line
 
     async def _v1(self, call: Call) -> Answer:
@@ -242,6 +285,30 @@ def _caller_name(number: Assessed, code: int | None) -> dict[str, Any]:
         "caller_type": ("BUSINESS" if share(number.digits, "cnam type") < 0.2 else "CONSUMER") if known else None,
         "error_code": code,
     }
+
+
+def _line_status(number: Assessed, code: int | None) -> dict[str, Any]:
+    active = "active" if share(number.digits, "line status") < 0.9 else "inactive"
+    return {"status": None if code is not None else active, "error_code": code}
+
+
+def _with_type(line: Line, kind: str) -> Line:
+    if kind not in _WITH_CARRIER:
+        return Line(kind, None, None, None)
+    return Line(kind, line.carrier or "Bandwidth.com", line.mcc, (line.mnc or "480") if kind == "mobile" else None)
+
+
+def _refusal(fault: Fault) -> Answer:
+    status, code = int(fault.number("status", 400)), int(fault.number("code", 20001))
+    if fault.text("form") != "problem":
+        return _problem(status, code, "Refused")
+    problem = {
+        "type": f"https://www.twilio.com/docs/api/errors/{code}", "title": "Refused", "status": status, "code": code,
+        "detail": "This request was refused.", "instance": None,
+    }  # fmt: skip
+    answer = as_json(problem, status)
+    answer.headers["content-type"] = "application/problem+json"
+    return answer
 
 
 def _problem(status: int, code: int, message: str) -> Answer:

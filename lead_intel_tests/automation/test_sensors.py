@@ -189,6 +189,16 @@ def test_a_process_of_another_machine_is_never_taken_for_dead() -> None:
     assert not is_gone(this_process())
 
 
+def test_cloned_machines_share_a_name_and_are_told_apart() -> None:
+    machine, _pid, started = this_process().rsplit("|", 2)
+    name, boot, namespace = machine.split(" ")
+    assert all((name, boot, namespace))
+    # No process has this id: on this machine it would be gone.
+    nobody = f"{2**22 + 1}|{started}"
+    assert is_gone(f"{machine}|{nobody}")
+    assert not is_gone(f"{name} 00000000-0000-0000-0000-000000000000 {namespace}|{nobody}")
+
+
 def _job(name: str = "empty") -> dg.JobDefinition:
     @dg.op
     def nothing() -> None: ...

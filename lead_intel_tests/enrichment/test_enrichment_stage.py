@@ -6,6 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from lead_intel.enrichment.questions import PEOPLE_COLUMNS, VENDORS
 from lead_intel.errors import UsageError
 from lead_intel.partition import UPLOADS
 from lead_intel.policy import Policy
-from lead_intel.record import dnc, spend, suppressions
+from lead_intel.record import dnc, spend, spend_report, suppressions
+from lead_intel.record.account import account_of
 from lead_intel.record.frames import read_frame, write_frame
 from lead_intel.settings import Settings, load_settings
 from lead_intel.surroundings import Surroundings
@@ -242,7 +244,8 @@ def test_the_forecast_is_what_is_then_asked(
 
     first = predicted(25)
     assert first["leads"] == 10
-    assert first["by_vendor"]["people_data_labs"] == {"calls": 10, "cached": 0, "cost": Decimal("1.00")}
+    told = first["by_vendor"]["people_data_labs"]
+    assert (told["calls"], told["cached"], told["cost"]) == (10, 0, Decimal("1.00"))
     enrich(25)
     assert {vendor: part["calls"] for vendor, part in first["by_vendor"].items()} == paid(sandbox)
     after = predicted(25)
@@ -252,7 +255,74 @@ def test_the_forecast_is_what_is_then_asked(
     assert predicted(50)["by_vendor"]["people_data_labs"]["calls"] == 10
 
 
-def test_a_forecast_needs_a_screened_upload(
+def test_what_was_forecast_stands_beside_what_was_spent_and_calls_that_were_not_billed_explain_the_difference(
+    enrich: Any, sandbox: Any, database: psycopg.Connection, settings: Settings, policy: Policy
+) -> None:
+    shown = forecast(database, settings, policy, UPLOAD, 50)
+    assert enrich(50).success
+    account = account_of(database, UPLOAD)
+    told = account["forecast"]
+    assert (told["percent"], told["cost"]) == (50, shown["cost"])
+    assert told["spent"] == account["spend"]["settled"]
+    for vendor, part in told["by_vendor"].items():
+        paid_calls = sandbox.ledger()[vendor]["paid_calls"]
+        assert part["spent"] == paid_calls * policy.limits_of(vendor).price_usd
+        assert part["called"] == part["calls"]
+        assert part["cost"] == part["spent"] + part["not_billed"]
+    # These two bill every answer: the forecast is what was paid, to the cent.
+    for vendor in ("zerobounce", "trestle"):
+        assert told["by_vendor"][vendor]["spent"] == shown["by_vendor"][vendor]["cost"]
+    assert told["by_vendor"]["people_data_labs"]["not_billed"] > 0
+    assert told["difference"] == -told["by_vendor"]["people_data_labs"]["not_billed"]
+    after = forecast(database, settings, policy, UPLOAD, 50)
+    assert (after["cost"], after["already_paid"]) == (0, told["spent"])
+    # Vendors did not charge for all of it lately: less is expected than may be charged.
+    more = forecast(database, settings, policy, UPLOAD, 100)
+    assert 0 < more["expected"] < more["cost"]
+    estimate = account["estimate"]
+    assert (estimate["leads"], estimate["sampled"]) == (LEADS, LEADS // 2)
+    for share in (*estimate["by_vendor"].values(), *estimate["by_field"].values()):
+        assert 0 <= share["low"] <= share["value"] <= share["high"] <= 1
+    assert estimate["by_vendor"]["people_data_labs"]["low"] < estimate["by_vendor"]["people_data_labs"]["high"]
+    assert estimate["line_types"] == {"mobile": {"value": 1, "low": 1, "high": 1}}
+    assert Decimal(estimate["cost"]["low"]) < Decimal(estimate["cost"]["value"]) < Decimal(estimate["cost"]["high"])
+
+
+def test_a_forecast_names_the_budget_that_would_stop_it(
+    upload: str, database: psycopg.Connection, settings: Settings, policy: Policy
+) -> None:
+    def stopped_by(**caps: Any) -> Any:
+        capped = policy.model_copy(update={"budgets": policy.budgets.model_copy(update=caps)})
+        return forecast(database, settings, capped, UPLOAD, 100)["stopped_by"]
+
+    assert stopped_by() is None
+    stop = stopped_by(per_vendor={"trestle": Decimal("0.15")})
+    assert (stop["scope"], stop["vendor"], stop["left"]) == ("vendor", "trestle", Decimal("0.15"))
+    assert stop["missing"] == (LEADS - 1) * Decimal("0.015") - Decimal("0.15")
+    assert stopped_by(per_upload=Decimal("1.00"))["scope"] == "upload"
+    assert stopped_by(per_day=Decimal(0)) == {
+        "scope": "day", "vendor": None, "left": 0, "calls": 0,
+        "missing": forecast(database, settings, policy, UPLOAD, 100)["cost"],
+    }  # fmt: skip
+
+
+def test_a_list_that_is_validated_but_not_screened_gets_the_forecast_of_its_screening(
+    upload: str, database: psycopg.Connection, settings: Settings, policy: Policy
+) -> None:
+    for asset in ("phone_lookups", "dnc_verdicts"):
+        shutil.rmtree(settings.frames_dir / asset)
+    database.execute(
+        "insert into lead_intel.phone_lookups (phone, package, outcome) "
+        "values (12125200005, 'line_type_intelligence', 'ok')"
+    )
+    told = forecast(database, settings, policy, UPLOAD, 10)
+    assert (told["stage"], told["leads"]) == ("screening", LEADS)
+    lookup = told["by_vendor"]["twilio_lookup"]
+    assert (lookup["calls"], lookup["cached"], lookup["cost"]) == (LEADS - 2, 1, (LEADS - 2) * Decimal("0.008"))
+    assert told["by_vendor"]["dncscrub"]["calls"] == LEADS - 1
+
+
+def test_a_forecast_needs_a_list_that_was_read(
     upload: str, database: psycopg.Connection, settings: Settings, policy: Policy
 ) -> None:
     shutil.rmtree(settings.frames_dir)
@@ -264,12 +334,28 @@ def test_spending_is_told_by_vendor_supplier_upload_and_day(
     enrich: Any, sandbox: Any, database: psycopg.Connection
 ) -> None:
     enrich(10)
-    told = spend.spend_summary(database)
+    told = spend_report.spend_summary(database)
     assert told["by_supplier"] == {"acme": told["total"]}
     assert told["by_upload"] == {UPLOAD: told["total"]}
     assert list(told["by_day"].values()) == [told["total"]]
     assert sum(told["by_vendor"].values()) == told["total"] > 0
     assert spend.spend_of_upload(database, UPLOAD)["by_vendor"].keys() == set(ASKED)
+    assert told["per_contactable_lead"]["total"] == {
+        "leads": LEADS, "cost": (told["total"] / LEADS).quantize(Decimal("0.0001")).normalize()
+    }  # fmt: skip
+    assert told["per_contactable_lead"]["by_upload"].keys() == {UPLOAD}
+    for vendor in ASKED:
+        one = spend_report.spend_summary(database, spend_report.Filters(vendor=vendor))
+        assert one["total"] == told["by_vendor"].get(vendor, 0)
+    day = date.fromisoformat(next(iter(told["by_day"])))
+    both = spend_report.spend_summary(database, spend_report.Filters(since=day, until=day, supplier="acme"))
+    assert both == told
+    before = spend_report.spend_summary(database, spend_report.Filters(until=day - timedelta(days=1)))
+    assert (before["total"], before["by_upload"]) == (0, {})
+    charged_for_nothing = database.execute(
+        "select coalesce(sum(price), 0) from lead_intel.vendor_calls where outcome = 'no_match' and billed = 'yes'"
+    ).fetchone()
+    assert (sum(told["misses"].values()),) == charged_for_nothing
 
 
 def test_nobody_stands_in_dagsters_metadata(enrich: Any, sandbox: Any) -> None:

@@ -1,0 +1,66 @@
+"""How far the budgets reach: which one would stop a sample first, and after about how many calls. Pure.
+
+The vendors are asked side by side, each at its own pace, and draw on the same day and upload: money runs out in the
+order of time, not of vendors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from lead_intel.record.spend import Left, usd
+
+_HALVINGS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one vendor will be asked at most: so many calls, each at `price`, so many a second."""
+
+    vendor: str
+    calls: int
+    price: Decimal
+    per_second: float
+
+    def calls_by(self, seconds: float) -> int:
+        """How many calls have been made after so long."""
+        return min(self.calls, int(self.per_second * seconds))
+
+
+def first_stop(plans: Sequence[Plan], budgets: Sequence[Left]) -> dict[str, Any] | None:
+    """The budget that ends the work first: scope, vendor (of a vendor's budget), left, missing, calls; None if none.
+
+    `missing` is what that budget lacks for all of its calls, `calls` about how many are made before, of all vendors.
+    """
+    stops = [
+        (_seconds_until(drawing, budget.left), budget, _cost(drawing) - budget.left)
+        for budget in budgets
+        if _cost(drawing := [plan for plan in plans if budget.vendor in (None, plan.vendor)]) > budget.left
+    ]
+    if not stops:
+        return None
+    seconds, budget, missing = min(stops, key=lambda stop: stop[0])
+    return {
+        "scope": budget.scope,
+        "vendor": budget.vendor,
+        "left": usd(budget.left),
+        "missing": usd(missing),
+        "calls": sum(plan.calls_by(seconds) for plan in plans),
+    }
+
+
+def _cost(plans: Sequence[Plan]) -> Decimal:
+    return sum((plan.calls * plan.price for plan in plans), start=Decimal(0))
+
+
+def _seconds_until(plans: Sequence[Plan], left: Decimal) -> float:
+    """The last moment at which what was called costs no more than `left`."""
+    low, high = 0.0, max((plan.calls / plan.per_second for plan in plans), default=0.0)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        spent = sum((plan.calls_by(middle) * plan.price for plan in plans), start=Decimal(0))
+        low, high = (middle, high) if spent <= left else (low, middle)
+    return low
