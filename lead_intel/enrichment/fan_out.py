@@ -153,9 +153,10 @@ def _ask_vendor(
         rest = rest[(rest["subject"] != "") & ~rest["subject"].isin(list(answers.outcomes))]
         calls, gave_up = _ask_rest(rest.drop_duplicates("subject"), questions, errand, answers, progress)
     label = "vendor_error" if gave_up is None else _RUN_LEVEL[gave_up.code]
-    outcome = leads["subject"].map(answers.outcomes).fillna(pd.Series(label, index=leads.index).where(wanted, FOUND))
+    without = pd.Series(label, index=leads.index, dtype="object").where(wanted, FOUND)
+    outcome = leads["subject"].map(answers.outcomes).astype("object").fillna(without)
     outcome = outcome.mask(leads["subject"] == "", NOT_ASKED)
-    fields = leads["subject"].map(answers.fields).fillna("{}")
+    fields = leads["subject"].map(answers.fields).astype("object").fillna("{}")
     frame = pd.DataFrame(
         {"lead_id": leads["lead_id"], "outcome": outcome.astype("str"), "fields": fields.astype("str")}
     )
