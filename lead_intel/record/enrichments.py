@@ -47,9 +47,11 @@ def store(connection: psycopg.Connection, vendor: str, rows: Sequence[Enrichment
 
 
 def answer_times(connection: psycopg.Connection, vendor: str, lead_ids: Sequence[str]) -> dict[str, datetime]:
-    """When `vendor` last answered about each of `lead_ids`, where it did."""
+    """When `vendor` last answered about each of `lead_ids`, where it did: as its call has it, bought now or earlier."""
     rows = connection.execute(
-        "select lead_id::text, answered_at from lead_intel.enrichments where vendor = %s and lead_id = any(%s::uuid[])",
+        "select lead_id::text, coalesce(call.answered_at, kept.answered_at) from lead_intel.enrichments kept "
+        "left join lead_intel.vendor_calls call using (call_id) "
+        "where kept.vendor = %s and lead_id = any(%s::uuid[])",
         (vendor, list(lead_ids)),
     ).fetchall()
     return {str(lead_id): answered_at for lead_id, answered_at in rows}
