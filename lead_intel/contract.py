@@ -31,6 +31,20 @@ PERSON_COLUMNS = ("first_name", "last_name", "city", "state", "postal_code")
 """Further columns that later stages understand. Everything else is kept as attributes."""
 
 
+ENRICHMENT_FIELDS = {
+    "email_status": "text",
+    "activity_score": "number",
+    "litigator_risk": "flag",
+    "job_title": "text",
+    "company": "text",
+    "seniority": "text",
+    "match_likelihood": "number",
+    "email_sub_status": "kept",
+    "line_type": "kept",
+}
+"""Every field that an enrichment vendor may answer -> its kind. `kept`: with the answers, not in `EnrichedLeads`."""
+
+
 class RawUpload(pa.DataFrameModel):
     """An upload as read: `file_no`, `line` and every column of the file as text, header names as given."""
 
@@ -168,6 +182,9 @@ class VendorAnswers(pa.DataFrameModel):
     lead_id: Series[str] = pa.Field(unique=True)
     outcome: Series[str]
     fields: Series[str]
+    answered_at: Series[pd.DatetimeTZDtype] = pa.Field(
+        dtype_kwargs={"unit": "us", "tz": "UTC"}, nullable=True, coerce=True, description="missing without an answer"
+    )
 
     class Config:
         strict = True

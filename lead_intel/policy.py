@@ -79,11 +79,55 @@ class VendorLimits(_Strict):
     )
 
 
+class Terms(_Strict):
+    """What a vendor's terms allow."""
+
+    keep_days: int | None = Field(default=None, ge=0, description="an answer may be kept so long; blank: no figure")
+    note: str = Field(min_length=1)
+    source: str = Field(min_length=1, description="where that is written, and when it was read")
+
+
+class FieldGroup(_Strict):
+    """Vendors that answer the same fields."""
+
+    mode: Literal["parallel", "waterfall"] = Field(
+        description="all at once, or each about those only that the vendors before it did not find"
+    )
+    vendors: tuple[str, ...] = Field(min_length=1, description="in the order in which a waterfall asks them")
+    found: dict[str, tuple[str, ...]] = Field(
+        min_length=1, description="field -> the values that count as found; an empty list: any value"
+    )
+
+
 class Vendors(_Dated):
-    """vendors.yml: price, pace, deadline and cache of every paid vendor; which of them enrich."""
+    """vendors.yml: price, pace, deadline, cache and terms of every paid vendor; which of them enrich, and how."""
 
     vendors: dict[str, VendorLimits]
-    enrichment: tuple[str, ...] = Field(description="enrichment vendors in order of trust, best first")
+    terms: dict[str, Terms] = Field(default_factory=dict, description="what each vendor's terms allow")
+    enrichment: tuple[str, ...] = Field(description="the enrichment vendors that are asked, in order of trust")
+    groups: dict[str, FieldGroup] = Field(description="which vendors answer the same fields; a vendor is in one group")
+
+    @property
+    def found(self) -> dict[str, tuple[str, ...]]:
+        """Field -> the values that count as found, of all groups."""
+        return {field: values for group in self.groups.values() for field, values in group.found.items()}
+
+    @model_validator(mode="after")
+    def _vendors_are_complete(self) -> Self:
+        grouped = [vendor for group in self.groups.values() for vendor in group.vendors]
+        for vendor in (*self.enrichment, *grouped, *self.terms):
+            if vendor not in self.vendors:
+                msg = f"{vendor} has no entry in vendors"
+                raise ValueError(msg)
+        for vendor in self.enrichment:
+            if grouped.count(vendor) != 1:
+                msg = f"{vendor} must stand in exactly one of groups"
+                raise ValueError(msg)
+        for vendor, terms in self.terms.items():
+            if terms.keep_days is not None and self.vendors[vendor].cache_days > terms.keep_days:
+                msg = f"{vendor}: cache_days is more than its terms' keep_days"
+                raise ValueError(msg)
+        return self
 
 
 LineType = Literal[

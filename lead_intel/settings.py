@@ -54,6 +54,8 @@ class Settings(StorageSettings):
     people_data_labs_api_key: SecretStr = Field(description="X-Api-Key of People Data Labs")
     zerobounce_url: str = "https://api.zerobounce.net"
     zerobounce_api_key: SecretStr = Field(description="api_key of ZeroBounce")
+    never_bounce_url: str = "https://api.neverbounce.com"
+    never_bounce_api_key: SecretStr | None = Field(default=None, description="key of NeverBounce, where policy asks it")
     trestle_url: str = "https://api.trestleiq.com"
     trestle_api_key: SecretStr = Field(description="x-api-key of Trestle")
 

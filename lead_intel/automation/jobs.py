@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from lead_intel.vendors.enriching import ENRICHMENT_VENDORS
+
 SCREEN = "screen_upload"
 ENRICH = "enrich_sample"
 ACTIVATE = "activate_upload"
@@ -24,9 +26,7 @@ _SCREENED = (
 )
 _ENRICHED = (
     "lead_sample",
-    "enrichment/people_data_labs",
-    "enrichment/zerobounce",
-    "enrichment/trestle",
+    *(f"enrichment/{vendor}" for vendor in ENRICHMENT_VENDORS),
     "enriched_leads",
     "persona_members",
     "activation_plan",

@@ -32,9 +32,9 @@ class Outcome(StrEnum):
 Billed = Literal["yes", "no", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """One HTTP request. `url` and bodies hold personal data: they are never logged."""
+    """One HTTP request. `url` and bodies hold personal data: they are never logged, and no repr shows them."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
     url: str
@@ -45,7 +45,7 @@ class Request:
     basic_auth: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """What came back: the status, lower-cased headers, and the body parsed as strict JSON (None if it is not)."""
 
@@ -64,7 +64,7 @@ class Verdict:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ask:
     """One question to a vendor.
 

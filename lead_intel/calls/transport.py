@@ -56,6 +56,7 @@ def known_origins(settings: Settings) -> frozenset[Origin]:
         settings.dncscrub_url,
         settings.people_data_labs_url,
         settings.zerobounce_url,
+        settings.never_bounce_url,
         settings.trestle_url,
         settings.segment_tracking_url,
         settings.segment_public_url,

@@ -13,25 +13,20 @@ from lead_intel.contract import EnrichedLeads, LeadSample, VendorAnswers, checke
 from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
 from lead_intel.enrichment.forecast import record_forecast
-from lead_intel.enrichment.merge import FIELDS, merge
-from lead_intel.enrichment.questions import VENDORS, people_of
+from lead_intel.enrichment.merge import FIELDS, Rule, as_json, merged_of, values_of
+from lead_intel.enrichment.questions import people_of
 from lead_intel.enrichment.sampling import draw, sample_key
 from lead_intel.enrichment.whole_list import as_table, tell_whole_list
 from lead_intel.partition import UPLOADS
-from lead_intel.record import samples
+from lead_intel.record import enriched_values, samples
 from lead_intel.record.announcements import announce_sample
 from lead_intel.record.spend import usd
 from lead_intel.stage import stage_of
 from lead_intel.surroundings import Surroundings
 from lead_intel.uploads import State
+from lead_intel.vendors.enriching import ENRICHMENT_VENDORS
 
 _STAGE = "enrichment"
-
-_DESCRIPTIONS = {
-    "people_data_labs": "Job, company and seniority of each sampled lead, from People Data Labs.",
-    "zerobounce": "Whether each sampled lead's e-mail address takes mail, from ZeroBounce.",
-    "trestle": "Whether each sampled lead's phone is in use, and by a litigator, from Trestle.",
-}
 
 Metadata = dict[str, dg.MetadataValue | float | int | str]
 
@@ -74,10 +69,8 @@ def lead_sample(
 @dg.multi_asset(
     name="enrichment",
     outs={
-        vendor: dg.AssetOut(
-            key=["enrichment", vendor], is_required=False, description=_DESCRIPTIONS[vendor], kinds={"postgres"}
-        )
-        for vendor in VENDORS
+        vendor: dg.AssetOut(key=["enrichment", vendor], is_required=False, description=kind.about, kinds={"postgres"})
+        for vendor, kind in ENRICHMENT_VENDORS.items()
     },
     partitions_def=UPLOADS,
     group_name=_STAGE,
@@ -89,8 +82,8 @@ def enrichment(
     lead_sample: pd.DataFrame,
     valid_leads: pd.DataFrame,
 ) -> Iterator[dg.Output[pd.DataFrame]]:
-    """See `fan_out.fan_out`: the chosen vendors side by side."""
-    chosen = [vendor for vendor in VENDORS if vendor in context.op_execution_context.selected_output_names]
+    """See `fan_out.fan_out`: the chosen vendors, policy's groups side by side."""
+    chosen = [vendor for vendor in ENRICHMENT_VENDORS if vendor in context.op_execution_context.selected_output_names]
     with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
         errand = Errand(at_work.settings, at_work.policy, at_work.upload, at_work.ingestion.supplier, at_work.stop)
         # No guardrail is asked before paying: none guards it. Budgets are held by the database, and guardrail 5 labels
@@ -104,21 +97,23 @@ def enrichment(
     partitions_def=UPLOADS,
     group_name=_STAGE,
     kinds={"pandas"},
-    ins={vendor: dg.AssetIn(key=["enrichment", vendor]) for vendor in VENDORS},
+    ins={vendor: dg.AssetIn(key=["enrichment", vendor]) for vendor in ENRICHMENT_VENDORS},
     description="The sampled leads with the vendors' fields merged; the source of every field is kept.",
 )
 def enriched_leads(
     context: dg.AssetExecutionContext,
     surroundings: Surroundings,
     lead_sample: pd.DataFrame,
-    people_data_labs: pd.DataFrame,
-    zerobounce: pd.DataFrame,
-    trestle: pd.DataFrame,
+    **answers: pd.DataFrame,
 ) -> dg.Output[pd.DataFrame]:
-    """See `merge.merge`."""
+    """See `merge`. The values of every vendor, those that lost too, are kept in the record."""
     with stage_of(context, surroundings, _STAGE, State.ENRICHING) as at_work:
-        answers = {"people_data_labs": people_data_labs, "zerobounce": zerobounce, "trestle": trestle}
-        merged = checked(merge(lead_sample["lead_id"], answers, at_work.policy.vendors.enrichment), EnrichedLeads)
+        vendors = at_work.policy.vendors
+        scores = {name: kind.confidence for name, kind in ENRICHMENT_VENDORS.items()}
+        rule = Rule(vendors.enrichment, vendors.found, scores)
+        values = values_of(lead_sample["lead_id"], answers, rule)
+        merged = checked(merged_of(lead_sample["lead_id"], answers, rule, values), EnrichedLeads)
+        enriched_values.replace(at_work.connection, at_work.upload, as_json(values))
         told = tell_whole_list(at_work.connection, at_work.settings, at_work.policy, at_work.upload, merged)
         whole_list = dg.MetadataValue.md(as_table(told).to_markdown(index=False))
         return dg.Output(merged, metadata={**_merged_account(merged), "whole_list": whole_list})

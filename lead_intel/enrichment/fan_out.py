@@ -1,4 +1,4 @@
-"""Every enrichment vendor at once, each in a thread of its own: the wall clock is that of the slowest.
+"""Every group of enrichment vendors at once, each in a thread of its own; within a waterfall one after the other.
 
 Knows no Dagster. A vendor that fails labels its rows; only a stop, a budget or a dead database ends the stage.
 """
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,9 @@ import psycopg
 
 from lead_intel.calls.paid import answer_all
 from lead_intel.calls.ports import Answered, CallSummary
+from lead_intel.enrichment.merge import parsed
 from lead_intel.enrichment.questions import Questionnaire, questionnaire
+from lead_intel.enrichment.waterfall import chains, found
 from lead_intel.errors import LeadIntelError, Paused, Stopped
 from lead_intel.policy import Policy
 from lead_intel.record import enrichments, vendor_calls
@@ -28,6 +31,9 @@ from lead_intel.settings import Settings
 
 NOT_ASKED = "not_asked"
 """Outcome of a lead about which this vendor has nothing to be asked (no address), or which policy leaves out."""
+
+FOUND = "found"
+"""Outcome of a lead that a vendor earlier in the waterfall has answered for: this one was not asked, nor paid."""
 
 _RUN_LEVEL = {"credentials": "auth", "quota": "quota"}
 """Why one vendor may be given up while the others go on -> the outcome of the rows that it leaves behind."""
@@ -59,47 +65,113 @@ class VendorResult:
 def fan_out(
     people: pd.DataFrame, vendors: Sequence[str], errand: Errand, progress: Callable[[int, int], None]
 ) -> dict[str, VendorResult]:
-    """Ask each of `vendors` about `people` (see `questions.PEOPLE_COLUMNS`) at the same time.
+    """Ask each of `vendors` about `people` (see `questions.PEOPLE_COLUMNS`): policy's groups at the same time.
+
+    In a waterfall a vendor is asked only about leads for which those before it did not find what the group needs. One
+    before it that is not among `vendors` is not asked; what it said earlier counts.
 
     Raises:
+        SetupError: a setting of a vendor is missing; nobody has been asked.
         Stopped, Paused (`budget`), TransientError: after every vendor has recorded what it had.
     """
-    if not vendors:
-        return {}
+    asked = frozenset(vendors).intersection(errand.policy.vendors.enrichment)
+    made = chains(errand.policy.vendors)
+    legs = [
+        [_Leg(questionnaire(name, errand.settings), dict(group.found), name in asked) for name in names]
+        for group, names in made
+        if asked.intersection(names)
+    ]
     board = _ProgressBoard(progress, len(people))
+    results = {name: VendorResult(_labelled(people["lead_id"], NOT_ASKED), 0, None, None) for name in vendors}
+    if not legs:
+        return results
+    reports = {name: board.of(name) for name in vendors if name in asked}
     all_ended = False
-    with ThreadPoolExecutor(len(vendors), thread_name_prefix="enrichment") as pool:
-        futures = {name: pool.submit(_ask_vendor, name, people, errand, board.of(name)) for name in vendors}
+    with ThreadPoolExecutor(len(legs), thread_name_prefix="enrichment") as pool:
+        futures = [pool.submit(_ask_in_turn, chain, people, errand, reports) for chain in legs]
         try:
-            errors = [error for future in futures.values() if (error := future.exception()) is not None]
+            errors = [error for future in futures if (error := future.exception()) is not None]
             all_ended = True
         finally:
             if not all_ended:
                 errand.stop.set()
     if errors:
         raise _gravest(errors)
-    return {name: future.result() for name, future in futures.items()}
+    for future in futures:
+        results |= future.result()
+    return results
 
 
-def _ask_vendor(name: str, people: pd.DataFrame, errand: Errand, progress: Callable[[int, int], None]) -> VendorResult:
-    if name not in errand.policy.vendors.enrichment:
-        return VendorResult(_labelled(people["lead_id"], NOT_ASKED), 0, None, None)
-    questions = questionnaire(name, errand.settings)
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """One vendor in its chain. `is_asked` False: only what it said earlier counts."""
+
+    questions: Questionnaire
+    needed: Mapping[str, Sequence[str]]
+    is_asked: bool
+
+
+def _ask_in_turn(
+    chain: Sequence[_Leg],
+    people: pd.DataFrame,
+    errand: Errand,
+    reports: Mapping[str, Callable[[int, int], None]],
+) -> dict[str, VendorResult]:
+    """Vendor after vendor, each about the leads that still miss a field."""
+    results: dict[str, VendorResult] = {}
+    missing = {name: pd.Series(data=True, index=people.index, dtype="bool") for name in chain[0].needed}
+    for leg in chain:
+        wanted = pd.concat(list(missing.values()), axis="columns").any(axis="columns")
+        name = leg.questions.vendor.name
+        result = _ask_vendor(leg, people, wanted, errand, reports.get(name))
+        if leg.is_asked:
+            results[name] = result
+        if leg is not chain[-1]:
+            fields = parsed(result.frame["fields"]).set_index(people.index)
+            for field, counting in leg.needed.items():
+                missing[field] &= ~found(fields, {field: counting})
+    return results
+
+
+def _ask_vendor(
+    leg: _Leg,
+    people: pd.DataFrame,
+    wanted: pd.Series[bool],
+    errand: Errand,
+    progress: Callable[[int, int], None] | None,
+) -> VendorResult:
+    questions = leg.questions
+    name = questions.vendor.name
     leads = pd.DataFrame({"lead_id": people["lead_id"], "subject": questions.subjects(people)})
     asked = leads[leads["subject"] != ""]
     answers = _Answers(name, {str(key): group.tolist() for key, group in asked.groupby("subject")["lead_id"]})
     with connected(errand.settings) as connection:
         cached = answers.take_cached(connection, questions, errand)
-    rest = people.assign(subject=leads["subject"])
-    rest = rest[(rest["subject"] != "") & ~rest["subject"].isin(list(answers.outcomes))].drop_duplicates("subject")
-    calls, gave_up = _ask_rest(rest, questions, errand, answers, progress)
+    calls, gave_up = None, None
+    if progress is not None:
+        rest = people.assign(subject=leads["subject"])[wanted]
+        rest = rest[(rest["subject"] != "") & ~rest["subject"].isin(list(answers.outcomes))]
+        calls, gave_up = _ask_rest(rest.drop_duplicates("subject"), questions, errand, answers, progress)
     label = "vendor_error" if gave_up is None else _RUN_LEVEL[gave_up.code]
-    outcome = leads["subject"].map(answers.outcomes).fillna(label).mask(leads["subject"] == "", NOT_ASKED)
-    fields = leads["subject"].map(answers.fields).fillna("{}")
+    without = pd.Series(label, index=leads.index, dtype="object").where(wanted, FOUND)
+    outcome = leads["subject"].map(answers.outcomes).astype("object").fillna(without)
+    outcome = outcome.mask(leads["subject"] == "", NOT_ASKED)
+    fields = leads["subject"].map(answers.fields).astype("object").fillna("{}")
     frame = pd.DataFrame(
         {"lead_id": leads["lead_id"], "outcome": outcome.astype("str"), "fields": fields.astype("str")}
     )
-    return VendorResult(frame, cached, calls, gave_up)
+    return VendorResult(frame.assign(answered_at=_times(frame, name, errand)), cached, calls, gave_up)
+
+
+def _times(frame: pd.DataFrame, vendor: str, errand: Errand) -> pd.Series[pd.Timestamp]:
+    """When the vendor gave the answers of `frame`, as the record has it; missing without an answer."""
+    answered = frame["lead_id"][frame["outcome"].isin(vendor_calls.ANSWERS)].tolist()
+    times: dict[str, datetime] = {}
+    with connected(errand.settings) as connection:
+        for start in range(0, len(answered), _BLOCK):
+            times |= enrichments.answer_times(connection, vendor, answered[start : start + _BLOCK])
+    given = frame["lead_id"].map(times)
+    return pd.to_datetime(given, utc=True).astype("datetime64[us, UTC]")
 
 
 def _ask_rest(
@@ -204,7 +276,8 @@ def _as_text(fields: Mapping[str, Any]) -> str:
 
 
 def _labelled(lead_ids: pd.Series[str], outcome: str) -> pd.DataFrame:
-    return pd.DataFrame({"lead_id": lead_ids}).assign(outcome=outcome, fields="{}").astype("str")
+    frame = pd.DataFrame({"lead_id": lead_ids}).assign(outcome=outcome, fields="{}").astype("str")
+    return frame.assign(answered_at=pd.Series(pd.NaT, index=frame.index, dtype="datetime64[us, UTC]"))
 
 
 def _gravest(errors: Sequence[BaseException]) -> BaseException:

@@ -9,6 +9,7 @@ import psycopg
 
 from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.estimate import estimate_of
+from lead_intel.enrichment.fan_out import FOUND, NOT_ASKED
 from lead_intel.enrichment.merge import FIELDS
 from lead_intel.policy import Policy
 from lead_intel.record import estimates, forecasts, ingestions
@@ -43,7 +44,7 @@ def tell_whole_list(
         vendors={vendor: outcome.isin(_FOUND) for vendor, outcome in said.items()},
         # A question without an answer may have been charged: it counts as paid, as in the budget.
         billed={
-            vendor: (outcome.notna() & (outcome != "not_asked"))
+            vendor: (outcome.notna() & ~outcome.isin((NOT_ASKED, FOUND)))
             & ~merged["lead_id"].isin(free.loc[free["vendor"] == vendor, "lead_id"])
             for vendor, outcome in said.items()
         },

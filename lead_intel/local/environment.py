@@ -14,7 +14,9 @@ from lead_intel.local.postgres import has_cluster, recorded_cluster
 from lead_intel.sandbox.settings import environment as sandbox_settings
 from lead_intel.settings import Settings, dagster_storage_in
 
-VENDOR_GROUPS = ("SUPABASE_", "TWILIO_", "DNCSCRUB_", "PEOPLE_DATA_LABS_", "ZEROBOUNCE_", "TRESTLE_", "SEGMENT_")
+VENDOR_GROUPS = (
+    "SUPABASE_", "TWILIO_", "DNCSCRUB_", "PEOPLE_DATA_LABS_", "ZEROBOUNCE_", "NEVER_BOUNCE_", "TRESTLE_", "SEGMENT_",
+)  # fmt: skip
 _DAGSTER_FOLDERS = ("DAGSTER_HOME", "LEAD_INTEL_DAGSTER_DIR")
 # The home is resolved by whoever calls; a relative path would mean something else to every program.
 _NAMES = {name.upper() for name in Settings.model_fields} - {"LEAD_INTEL_HOME"} | set(_DAGSTER_FOLDERS)

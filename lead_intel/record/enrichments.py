@@ -5,11 +5,12 @@ What a vendor failed to say is in `vendor_calls`, and labels the rows of the upl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg import sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,33 @@ def store(connection: psycopg.Connection, vendor: str, rows: Sequence[Enrichment
             "times": [row.answered_at for row in ordered],
         },
     )
+
+
+def answer_times(connection: psycopg.Connection, vendor: str, lead_ids: Sequence[str]) -> dict[str, datetime]:
+    """When `vendor` last answered about each of `lead_ids`, where it did: as its call has it, bought now or earlier."""
+    rows = connection.execute(
+        "select lead_id::text, coalesce(call.answered_at, kept.answered_at) from lead_intel.enrichments kept "
+        "left join lead_intel.vendor_calls call using (call_id) "
+        "where kept.vendor = %s and lead_id = any(%s::uuid[])",
+        (vendor, list(lead_ids)),
+    ).fetchall()
+    return {str(lead_id): answered_at for lead_id, answered_at in rows}
+
+
+def found_rate(connection: psycopg.Connection, vendor: str, needed: Mapping[str, Sequence[str]]) -> float | None:
+    """The share of `vendor`'s answers that have every field of `needed` with a value that counts (no list: any).
+
+    None when it has answered nothing yet.
+    """
+    conditions = [
+        sql.SQL("fields->>{} = any({})").format(sql.Literal(name), sql.Literal(list(counting)))
+        if counting
+        else sql.SQL("coalesce(fields->>{}, '') <> ''").format(sql.Literal(name))
+        for name, counting in needed.items()
+    ]
+    row = connection.execute(
+        sql.SQL("select avg(({})::int)::float8 from lead_intel.enrichments where vendor = {}").format(
+            sql.SQL(" and ").join(conditions), sql.Literal(vendor)
+        )
+    ).fetchone()
+    return None if row is None or row[0] is None else float(row[0])

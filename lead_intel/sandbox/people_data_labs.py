@@ -97,7 +97,7 @@ class PeopleDataLabs(Service):
         if given.get("include_if_matched") == "true":
             body["matched"] = [name for name in ("email", "phone", "name") if given.get(name)]
         if call.fault("other_subject"):
-            body["data"]["phone_numbers"], body["data"]["personal_emails"] = ["+12125550199"], ["other@example.com"]
+            body["data"] |= {"phone_numbers": ["+12125550199"], "personal_emails": ["other@example.com"], "emails": []}
         return as_json(body, paid=True, headers=_limits(spent=1))
 
 

@@ -11,6 +11,7 @@ from lead_intel.sandbox.dncscrub import DncScrub
 from lead_intel.sandbox.faults import Switches
 from lead_intel.sandbox.ledger import Ledger
 from lead_intel.sandbox.memory import Memory
+from lead_intel.sandbox.never_bounce import NeverBounce
 from lead_intel.sandbox.people_data_labs import PeopleDataLabs
 from lead_intel.sandbox.realtime import SupabaseRealtime
 from lead_intel.sandbox.segment_profile import SegmentProfile
@@ -27,6 +28,7 @@ SERVICES: tuple[type[Service], ...] = (
     DncScrub,
     PeopleDataLabs,
     ZeroBounce,
+    NeverBounce,
     Trestle,
     SegmentTracking,
     SegmentProfile,

@@ -24,6 +24,7 @@ TWILIO_AUTH_TOKEN = _derived("twilio token")
 DNCSCRUB_LOGIN_ID = _derived("dncscrub login", 20)
 PEOPLE_DATA_LABS_KEY = _derived("people data labs key", 64)
 ZEROBOUNCE_KEY = _derived("zerobounce key")
+NEVER_BOUNCE_KEY = "private_" + _derived("neverbounce key")
 TRESTLE_KEY = _derived("trestle key", 40)
 SEGMENT_WRITE_KEY = _derived("segment write key")
 SEGMENT_PUBLIC_TOKEN = "sgp_" + _derived("segment public token", 40)
@@ -58,6 +59,8 @@ def environment(base_url: str) -> dict[str, str]:
         "PEOPLE_DATA_LABS_API_KEY": PEOPLE_DATA_LABS_KEY,
         "ZEROBOUNCE_URL": f"{base}/zerobounce",
         "ZEROBOUNCE_API_KEY": ZEROBOUNCE_KEY,
+        "NEVER_BOUNCE_URL": f"{base}/neverbounce",
+        "NEVER_BOUNCE_API_KEY": NEVER_BOUNCE_KEY,
         "TRESTLE_URL": f"{base}/trestle",
         "TRESTLE_API_KEY": TRESTLE_KEY,
         "SEGMENT_TRACKING_URL": f"{base}/segment",

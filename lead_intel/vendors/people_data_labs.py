@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar, TypedDict
+
+import pandas as pd
 
 from lead_intel.calls.ports import Ask, Outcome, Reply, Request, Verdict
 from lead_intel.settings import Settings
@@ -29,11 +31,24 @@ class Person:
     postal_code: str = ""
 
 
+class Answer(TypedDict, total=False):
+    """What an answer says about a lead. `match_likelihood` is 0 to 10."""
+
+    job_title: str
+    company: str
+    seniority: str
+    match_likelihood: float
+
+
 class PeopleDataLabs:
-    """One person per call. Answer fields: job_title, company, seniority, match_likelihood (0 to 10)."""
+    """One person per call; see `Answer`."""
 
     name = "people_data_labs"
     package = "person_enrich"
+    about = "Job, company and seniority of each sampled lead, from People Data Labs."
+    settings: ClassVar[tuple[str, ...]] = ("people_data_labs_url", "people_data_labs_api_key")
+    answer: ClassVar[type] = Answer
+    confidence: ClassVar[tuple[str, float] | None] = ("match_likelihood", 10.0)
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.people_data_labs_url.rstrip('/')}/v5/person/enrich"
@@ -42,6 +57,15 @@ class PeopleDataLabs:
     def ask_about(self, lead_id: str, person: Person) -> Ask:
         """The question about one lead."""
         return Ask(lead_id, person)
+
+    def subjects(self, people: pd.DataFrame) -> pd.Series[str]:
+        """The lead: everything that the list says about it is asked."""
+        return people["lead_id"]
+
+    def question(self, lead: Any) -> Ask:
+        """The question about one row of `people`."""
+        known = (lead.phone, lead.email, lead.first_name, lead.last_name, lead.city, lead.state, lead.postal_code)
+        return self.ask_about(lead.lead_id, Person(*known))
 
     def request(self, ask: Ask) -> Request:
         """POST, so that nobody's address stands in a URL."""
@@ -76,16 +100,13 @@ class PeopleDataLabs:
             return UNKNOWN_SHAPE
         if _is_somebody_else(data, ask.payload):
             return ANOTHER_SUBJECT
-        return Verdict(
-            Outcome.OK,
-            "yes",
-            {
-                "job_title": values.text(data.get("job_title")),
-                "company": values.text(data.get("job_company_name")),
-                "seniority": values.text(next(iter(_items(data.get("job_title_levels"))), ""), 40),
-                "match_likelihood": likelihood,
-            },
-        )
+        fields: Answer = {
+            "job_title": values.text(data.get("job_title")),
+            "company": values.text(data.get("job_company_name")),
+            "seniority": values.text(next(iter(_items(data.get("job_title_levels"))), ""), 40),
+            "match_likelihood": likelihood,
+        }
+        return Verdict(Outcome.OK, "yes", dict(fields))
 
 
 def _error_type(reply: Reply) -> str:

@@ -5,7 +5,9 @@ A part that failed is named in `error` of an answer with HTTP 200.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, TypedDict
+
+import pandas as pd
 
 from lead_intel.calls.ports import Ask, Outcome, Reply, Request, Verdict
 from lead_intel.settings import Settings
@@ -26,11 +28,23 @@ _LINE_TYPES = {
 """Trestle's words (both spellings of toll-free) -> the twelve of `contract.LINE_TYPES`."""
 
 
+class Answer(TypedDict, total=False):
+    """What an answer says about a lead; absent = not known. `activity_score` is 0 to 100."""
+
+    activity_score: float
+    litigator_risk: bool
+    line_type: str
+
+
 class Trestle:
-    """One number per call. Answer fields: activity_score (0 to 100), litigator_risk, line_type; absent = not known."""
+    """One number per call; see `Answer`."""
 
     name = "trestle"
     package = "phone_intel"
+    about = "Whether each sampled lead's phone is in use, and by a litigator, from Trestle."
+    settings: ClassVar[tuple[str, ...]] = ("trestle_url", "trestle_api_key")
+    answer: ClassVar[type] = Answer
+    confidence: ClassVar[tuple[str, float] | None] = None
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.trestle_url.rstrip('/')}/3.0/phone_intel"
@@ -39,6 +53,14 @@ class Trestle:
     def ask_about(self, phone: int) -> Ask:
         """The question about one number, given as E.164 digits."""
         return Ask(str(phone), phone)
+
+    def subjects(self, people: pd.DataFrame) -> pd.Series[str]:
+        """The number."""
+        return people["phone"].astype("str")
+
+    def question(self, lead: Any) -> Ask:
+        """The question about one row of `people`."""
+        return self.ask_about(lead.phone)
 
     def request(self, ask: Ask) -> Request:
         """The vendor offers GET only, so the number stands in the query."""
@@ -60,13 +82,13 @@ class Trestle:
         if values.digits_of(body.get("phone_number")) != ask.subject:
             return ANOTHER_SUBJECT
         if body.get("is_valid") is False:
-            return Verdict(Outcome.INVALID, "yes", _fields(body))
+            return Verdict(Outcome.INVALID, "yes", dict(_fields(body)))
         fields = _fields(body)
         complete = "activity_score" in fields and "litigator_risk" in fields
         if body.get("error") is not None or not complete:
-            return Verdict(Outcome.PARTIAL if fields else Outcome.VENDOR_ERROR, "yes", fields)
+            return Verdict(Outcome.PARTIAL if fields else Outcome.VENDOR_ERROR, "yes", dict(fields))
         knows = body.get("is_valid") is True or fields["activity_score"] != 50
-        return Verdict(Outcome.OK if knows else Outcome.NO_MATCH, "yes", fields)
+        return Verdict(Outcome.OK if knows else Outcome.NO_MATCH, "yes", dict(fields))
 
 
 def _refined(by_status: Verdict, reply: Reply) -> Verdict:
@@ -77,8 +99,8 @@ def _refined(by_status: Verdict, reply: Reply) -> Verdict:
     return by_status
 
 
-def _fields(body: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+def _fields(body: Any) -> Answer:
+    fields: Answer = {}
     score = values.number(body.get("activity_score"), 0, 100)
     if score is not None:
         fields["activity_score"] = score

@@ -5,6 +5,10 @@ Pure: nothing here sends anything.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, TypedDict
+
+import pandas as pd
+
 from lead_intel.calls.ports import Ask, Outcome, Reply, Request, Verdict
 from lead_intel.settings import Settings
 from lead_intel.vendors import values
@@ -16,11 +20,22 @@ _SERVER_TIMEOUT_SECONDS = 4
 """A little under our own deadline: a slow mailbox then answers `unknown` instead of being paid for and thrown away."""
 
 
+class Answer(TypedDict, total=False):
+    """What an answer says about a lead. `email_status` is one of STATUSES, `email_sub_status` an open vocabulary."""
+
+    email_status: str
+    email_sub_status: str
+
+
 class ZeroBounce:
-    """One address per call. Answer fields: email_status (STATUSES), email_sub_status (an open vocabulary)."""
+    """One address per call; see `Answer`."""
 
     name = "zerobounce"
     package = "validate"
+    about = "Whether each sampled lead's e-mail address takes mail, from ZeroBounce."
+    settings: ClassVar[tuple[str, ...]] = ("zerobounce_url", "zerobounce_api_key")
+    answer: ClassVar[type] = Answer
+    confidence: ClassVar[tuple[str, float] | None] = None
 
     def __init__(self, settings: Settings) -> None:
         self._url = f"{settings.zerobounce_url.rstrip('/')}/v2/validate"
@@ -29,6 +44,14 @@ class ZeroBounce:
     def ask_about(self, email: str) -> Ask:
         """The question about one normalised address."""
         return Ask(email.lower(), email)
+
+    def subjects(self, people: pd.DataFrame) -> pd.Series[str]:
+        """The address."""
+        return people["email"].str.lower()
+
+    def question(self, lead: Any) -> Ask:
+        """The question about one row of `people`."""
+        return self.ask_about(lead.email)
 
     def request(self, ask: Ask) -> Request:
         """POST as a form, so that neither key nor address stands in a URL."""
@@ -59,11 +82,8 @@ class ZeroBounce:
         if values.text(body.get("address"), 320).lower() != ask.subject:
             return ANOTHER_SUBJECT
         known = status if status in STATUSES else "unknown"
-        return Verdict(
-            Outcome.NO_MATCH if known == "unknown" else Outcome.OK,
-            "yes",
-            {"email_status": known, "email_sub_status": values.text(body.get("sub_status"), 60)},
-        )
+        fields: Answer = {"email_status": known, "email_sub_status": values.text(body.get("sub_status"), 60)}
+        return Verdict(Outcome.NO_MATCH if known == "unknown" else Outcome.OK, "yes", dict(fields))
 
 
 def _by_message(message: str) -> Verdict:
