@@ -23,7 +23,7 @@ import yaml
 
 from lead_intel.settings import REPOSITORY, Settings
 
-pytestmark = [pytest.mark.scale_out, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.scale_out, pytest.mark.timeout(5400)]
 
 LEADS = 24
 NEW = 12
