@@ -95,8 +95,7 @@ def _actual(
         "coalesce(sum(price) filter (where billed in ('yes', 'unknown')), 0), "
         "coalesce(sum(price) filter (where billed = 'no'), 0) from lead_intel.vendor_calls "
         "where upload = %s and vendor = any(%s) and intended_at >= %s "
-        "and intended_at <= coalesce(%s::timestamptz, 'infinity') "
-        "group by vendor",
+        "and intended_at <= coalesce(%s::timestamptz, 'infinity') group by vendor",
         (upload, list(vendors), shown_at, ended_at),
     ).fetchall()
     there = {str(vendor): (int(calls), spent, free) for vendor, calls, spent, free in rows}
