@@ -1,13 +1,9 @@
-"""Money through the commands, counted at the vendors' side: nested samples, a stop, a budget, forecast and spending."""
+"""Money through the commands, counted at the vendors' side: nested samples, a budget, forecast and spending."""
 
 from __future__ import annotations
 
 import csv
-import json
 import random
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,56 +143,6 @@ def test_the_same_people_in_another_file_are_the_same_sample_and_only_the_differ
     assert both["per_contactable_lead"]["by_supplier"]["nested"]["leads"] == len(everybody)
     assert house.answer("spend", "--until", "2001-01-01")["total"] == "0.00"
     assert house.command("spend", "--upload", "upl_20260101_nothinghere").returncode == 2
-
-
-def test_stop_as_a_command_ends_enrichment_and_resume_pays_the_rest_only(house: Any, tmp_path: Path) -> None:
-    rows = people("halted", 40)
-    upload = house.answer("run", as_csv(tmp_path / "halted.csv", rows), "--supplier", "halted", *LENIENT)["upload"]
-    before = house.ledger()
-    slow = ("sandbox", "fault", "people_data_labs", "slow", "--options", json.dumps({"seconds": 1.0}))
-    assert house.command(*slow).returncode == 0
-    house.answer("sample", upload, "100")
-    with subprocess.Popen(
-        [str(Path(sys.executable).with_name("lead-intel")), "plan", upload, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=house.environment,
-        cwd=REPOSITORY,
-    ) as child:
-        with record(house) as connection:
-            deadline = time.monotonic() + 90
-            while not _answers(connection, upload) and time.monotonic() < deadline:
-                time.sleep(0.05)
-
-        stopped = house.answer("stop", upload)
-
-        output, said = child.communicate(timeout=60)
-    assert child.returncode == 5, said[-1000:]
-    assert stopped["state"] == "stopped"
-    assert json.loads(output)["error"]["code"] == "stopped"
-    at_stop = house.ledger()["people_data_labs"]
-    assert Decimal(house.answer("status", upload)["spend"]["reserved"]) == 0
-    assert house.command("sandbox", "fault", "people_data_labs", "off").returncode == 0
-
-    done = house.answer("resume", upload)
-
-    assert done["state"] == "planned"
-    after, earlier = house.ledger()["people_data_labs"], before.get("people_data_labs", {})
-    assert after["calls"] - earlier.get("calls", 0) <= done["sample"]["leads"] + 10
-    assert at_stop["calls"] - earlier.get("calls", 0) < done["sample"]["leads"]
-    assert after["paid_calls"] <= after["distinct_keys"] + 10
-    # The stop and the resumption are one forecast.
-    assert done["forecast"]["by_vendor"]["trestle"]["spent"] == done["forecast"]["by_vendor"]["trestle"]["cost"]
-
-
-def _answers(connection: psycopg.Connection, upload: str) -> int:
-    row = connection.execute(
-        "select count(*) from lead_intel.vendor_calls where upload = %s and vendor = 'people_data_labs' "
-        "and outcome is not null",
-        (upload,),
-    ).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def test_a_reached_budget_says_which_and_how_much_and_a_higher_one_goes_on_without_paying_again(
