@@ -185,7 +185,7 @@ def test_faults_of_one_service_leave_the_others_alone(ask: Any, control: Control
 
 def test_every_service_knows_every_general_fault(sandbox: Any) -> None:
     known = httpx.get(f"{sandbox.url}/control/faults").json()["kinds"]
-    assert len(known) == 10
+    assert len(known) == 11
     for kinds in known.values():
         assert set(REFUSALS) | set(DELIVERIES) <= set(kinds)
         assert all(kinds.values())
