@@ -53,7 +53,7 @@ def reserve(
         "select call_id, 'reserve', amount from unnest(%s::bigint[], %s::numeric[]) as entry (call_id, amount)",
         (list(prices), list(prices.values())),
     )
-    caps = _caps(connection, vendor, upload, budgets)
+    caps = _caps(_intended_at(connection, list(prices)), vendor, upload, budgets)
     for (scope, key), cap in caps.items():
         try:
             connection.execute(
@@ -152,8 +152,16 @@ def left_for(connection: psycopg.Connection, upload: str, budgets: Budgets) -> D
     return usd(max(left, _ZERO))
 
 
-def _caps(connection: psycopg.Connection, vendor: str, upload: str, budgets: Budgets) -> dict[tuple[str, str], Decimal]:
-    day, of_upload_, month = _scopes(database.now(connection), vendor, upload)
+def _intended_at(connection: psycopg.Connection, call_ids: Sequence[int]) -> datetime:
+    """When the calls of one claim were intended: `settle` looks for their money on that day, not on the clock's."""
+    row: Any = connection.execute(
+        "select min(intended_at) from lead_intel.vendor_calls where call_id = any(%s)", (call_ids,)
+    ).fetchone()
+    return row[0]  # type: ignore[no-any-return]
+
+
+def _caps(intended_at: datetime, vendor: str, upload: str, budgets: Budgets) -> dict[tuple[str, str], Decimal]:
+    day, of_upload_, month = _scopes(intended_at, vendor, upload)
     return {
         day: budgets.per_day,
         of_upload_: budgets.per_upload,
