@@ -41,7 +41,7 @@ def begin(settings: Settings, upload: str, run_id: str) -> None:
 
 
 def end(upload: str, run_id: str) -> None:
-    """The next stage takes over; returns once the watch can write nothing any more."""
+    """The next stage takes over; waits for what the watch is about to write."""
     with _lock:
         watch = _watches.pop((upload, run_id), None)
     if watch is not None:
@@ -51,6 +51,9 @@ def end(upload: str, run_id: str) -> None:
 
 
 def _watch(settings: Settings, upload: str, run_id: str, ended: threading.Event) -> None:
+    # Most gaps are short, and after the last stage there is none: no connection for those.
+    if ended.wait(_BEAT_SECONDS):
+        return
     try:
         with connected(settings) as connection:
             if not _saw_stop(connection, upload, run_id, ended):
@@ -59,14 +62,17 @@ def _watch(settings: Settings, upload: str, run_id: str, ended: threading.Event)
     except (psycopg.Error, TransientError):
         # The next stage, or whoever looks for silent uploads, meets the broken database and says so.
         return
+    finally:
+        with _lock:
+            _watches.pop((upload, run_id), None)
     announce_state(settings, upload)
 
 
 def _saw_stop(connection: psycopg.Connection, upload: str, run_id: str, ended: threading.Event) -> bool:
     for _ in range(int(_LONGEST_SECONDS / _BEAT_SECONDS)):
-        if ended.wait(_BEAT_SECONDS):
-            return False
         stop_asked = ingestions.beat_between_stages(connection, upload, run_id)
         if stop_asked is not False:
             return stop_asked is True
+        if ended.wait(_BEAT_SECONDS):
+            return False
     return False

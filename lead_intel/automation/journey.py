@@ -109,11 +109,11 @@ def plan(desk: Desk, upload: str) -> None:
             f"Choose one, `lead-intel sample {upload} 25`; `forecast` says what it would cost.",
         )
     ingestions.set_activation_ready(desk.connection, upload, ready=False)
-    screen_if_needed(desk, upload)
     _enrich_and_plan(desk, upload)
 
 
 def _enrich_and_plan(desk: Desk, upload: str) -> None:
+    screen_if_needed(desk, upload)
     _work(desk, jobs.ENRICH, upload)
 
 
@@ -210,7 +210,6 @@ def resume(desk: Desk, upload: str, by: str) -> None:
     if row.sample_percent is None:
         return
     awaits_first_plan = row.activation_ready and plans.newest_or_none(desk.connection, upload) is None
-    screen_if_needed(desk, upload)
     _enrich_and_plan(desk, upload)
     if awaits_first_plan:
         activate(desk, plans.newest(desk.connection, upload).plan, by)
@@ -256,7 +255,6 @@ def _carry_on(desk: Desk, upload: str, percent: Decimal | None, activated_by: st
     if not is_more_than_screening:
         return
     if grown or fresh_screening or not _is_planned(desk, upload):
-        screen_if_needed(desk, upload)
         _enrich_and_plan(desk, upload)
     if activated_by is not None and ingestions.find(desk.connection, upload).state != State.ACTIVATED:
         activate(desk, plans.newest(desk.connection, upload).plan, activated_by)

@@ -101,17 +101,3 @@ def test_processes_that_spend_at_the_same_time_never_pass_a_cap(database: psycop
     assert row == (settled,)
     # What three calls may have held and given back at the end is the most that stays unused.
     assert CAP - 4 * Decimal("0.07") < settled <= CAP
-
-
-def test_a_call_claimed_before_midnight_is_settled_where_it_was_reserved(database: psycopg.Connection) -> None:
-    account = Account("trestle", "phone", "upl_midnight", "acme")
-    with database.transaction():
-        claim = vendor_calls.claim(database, account, {"12125550100": Decimal(1)}, 30)
-        # The claim began on the day before; its money is reserved when the day has changed.
-        database.execute("update lead_intel.vendor_calls set intended_at = intended_at - interval '1 day'")
-        prices = dict.fromkeys(claim.intents.values(), Decimal(1))
-        spend.reserve(database, prices, vendor="trestle", upload="upl_midnight", budgets=budgets())
-    with database.transaction():
-        vendor_calls.finish(database, [Result(call_id, "ok", "yes", "{}", 0.1) for call_id in prices])
-
-    assert [(reserved, settled) for _, reserved, settled in books(database)] == [(0, 1)] * 3
