@@ -18,6 +18,7 @@ import psycopg
 from lead_intel.activation.plan import audience_keys, difference, messages_digest
 from lead_intel.activation.planning import choices_now
 from lead_intel.activation.push import AtWork, push_exits
+from lead_intel.errors import Stopped
 from lead_intel.policy import Policy
 from lead_intel.record import database, evidence, members, outbox, plans, suppressions
 from lead_intel.settings import Settings
@@ -42,6 +43,11 @@ class Exiting:
 
     def progress(self, done: int, total: int) -> None:
         """Shown nowhere: the upload's progress is that of whoever holds it."""
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped once `stop` is set."""
+        if self.stop.is_set():
+            raise Stopped.by_person()
 
 
 def take_out(at_work: AtWork, *, stale_for: timedelta, before_exits: Callable[[], None]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from lead_intel.guardrails import (
     g01_bucket,
@@ -42,12 +42,22 @@ GUARDRAILS: dict[int, Guardrail] = {
 LIMIT_SECONDS = 6.0
 """However the world behaves, an answer is there by then."""
 
+_TICK_SECONDS = 0.1
+
 _BROKEN = "The check itself broke, which counts as failed; look into the log, or ask the people who run Lead Intel."
 _LATE = "Something that it asked hangs; which counts as failed. Try again, and check the network and the database."
 
 
-def evaluate(numbers: Iterable[int], inputs: Inputs, limit_seconds: float = LIMIT_SECONDS) -> list[GuardrailResult]:
-    """The results of the guardrails `numbers`, in that order. Never raises for what a guardrail met."""
+def evaluate(
+    numbers: Iterable[int],
+    inputs: Inputs,
+    limit_seconds: float = LIMIT_SECONDS,
+    given_up: Callable[[], bool] = lambda: False,
+) -> list[GuardrailResult]:
+    """The results of the guardrails `numbers`, in that order. Never raises for what a guardrail met.
+
+    Once `given_up` says that nobody waits for them any more, those without an answer count as late.
+    """
     chosen = [GUARDRAILS[number] for number in numbers]
     answers: queue.SimpleQueue[tuple[int, Finding]] = queue.SimpleQueue()
     for guardrail in chosen:
@@ -55,7 +65,7 @@ def evaluate(numbers: Iterable[int], inputs: Inputs, limit_seconds: float = LIMI
         threading.Thread(
             target=_examine, args=(guardrail, inputs, answers), name=f"guardrail-{guardrail.name}", daemon=True
         ).start()
-    findings = _collected(answers, len(chosen), limit_seconds)
+    findings = _collected(answers, len(chosen), limit_seconds, given_up)
     late = failed(f"The check gave no answer within {limit_seconds:.0f} s.", _LATE)
     return [_result(guardrail, findings.get(guardrail.number, late)) for guardrail in chosen]
 
@@ -69,15 +79,21 @@ def _examine(guardrail: Guardrail, inputs: Inputs, answers: queue.SimpleQueue[tu
 
 
 def _collected(
-    answers: queue.SimpleQueue[tuple[int, Finding]], expected: int, limit_seconds: float
+    answers: queue.SimpleQueue[tuple[int, Finding]],
+    expected: int,
+    limit_seconds: float,
+    given_up: Callable[[], bool],
 ) -> dict[int, Finding]:
     findings: dict[int, Finding] = {}
     deadline = time.monotonic() + limit_seconds
-    while len(findings) < expected:
+    while len(findings) < expected and not given_up():
+        left = deadline - time.monotonic()
         try:
-            number, finding = answers.get(timeout=max(deadline - time.monotonic(), 0))
+            number, finding = answers.get(timeout=max(min(left, _TICK_SECONDS), 0))
         except queue.Empty:
-            break
+            if left <= 0:
+                break
+            continue
         findings[number] = finding
     return findings
 

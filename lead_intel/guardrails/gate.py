@@ -5,6 +5,7 @@ A blocking check in Dagster holds only inside its own run; stages ask here befor
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -44,19 +45,32 @@ class AtWork(Protocol):
         """The stage's own connection."""
         ...
 
+    @property
+    def stop(self) -> threading.Event:
+        """Set when a person asks to stop, or the upload is lost."""
+        ...
+
+    def stop_if_asked(self) -> None:
+        """Raise when `stop` is set."""
+        ...
+
 
 def require(numbers: Sequence[int], at_work: AtWork) -> None:
     """Go on only if every guardrail of `numbers` holds, or is unverifiable and accepted by policy.
 
+    A person's stop does not wait for a vendor that is slow to answer a check.
+
     Raises:
+        Stopped: a person asked to stop meanwhile; no result is kept.
         Paused: the Lookup credential is refused (`credentials`), or the DNC vendor's limit is reached (`dnc`).
         RejectedInput: the list's columns do not fit the contract.
         GuardrailFailed: anything else; the code is `guardrail:N`.
     """
     settings, policy, connection = at_work.settings, at_work.policy, at_work.connection
-    results = remembered(
-        connection, at_work.upload, evaluate(numbers, gather(settings, policy, connection, at_work.upload))
-    )
+    inputs = gather(settings, policy, connection, at_work.upload)
+    found = evaluate(numbers, inputs, given_up=at_work.stop.is_set)
+    at_work.stop_if_asked()
+    results = remembered(connection, at_work.upload, found)
     for result in results:
         error = objection(result, policy, settings)
         if error is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
-from lead_intel.errors import GuardrailFailed, Paused, RejectedInput, UsageError
+from lead_intel.errors import GuardrailFailed, Paused, RejectedInput, Stopped, UsageError
 from lead_intel.guardrails.evaluate import GUARDRAILS, evaluate
 from lead_intel.guardrails.gate import holds, objection, remembered, require
 from lead_intel.guardrails.inputs import Inputs
@@ -71,6 +72,21 @@ def test_one_that_hangs_counts_as_failed_and_does_not_hold_up_the_others(
     assert hanging.state == "failed"
     assert "no answer within 1 s" in hanging.seen
     assert fine.state == "not_applicable"
+
+
+def test_a_stop_does_not_wait_for_a_check_that_hangs(
+    database: psycopg.Connection, upload: str, settings: Settings, policy: Policy
+) -> None:
+    with psycopg.connect(settings.database_url.get_secret_value()) as other:
+        other.execute("lock table lead_intel.dnc_snapshots in access exclusive mode")
+        at_work = StageAtWork(upload, "dnc", "run", settings, policy, database)
+        asks_to_stop = threading.Timer(0.5, at_work.stop.set)
+        asks_to_stop.start()
+        began = time.monotonic()
+        with pytest.raises(Stopped):
+            require([4], at_work)
+        assert time.monotonic() - began < 1.5
+    assert history.latest(database, upload) == []
 
 
 def test_a_statement_that_hangs_ends_by_itself(
