@@ -24,8 +24,8 @@ Store = Callable[[psycopg.Connection, Sequence[Answered]], None]
 """Writes the caller's own rows for a batch of answers, in the transaction that records them."""
 
 MOST_CUT_OFF = 4
-"""A question whose call was cut off so often for one upload is not asked again. Each cut-off gets one more call, and
-may have been paid; a question that ends the process every time must not be paid for ever.
+"""A question whose call was cut off so often for one upload within a day is not asked again on that day. Each cut-off
+gets one more call, and may have been paid; a question that ends the process every time must not be paid for ever.
 """
 
 _LEASE_MARGIN_SECONDS = 30.0

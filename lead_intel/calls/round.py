@@ -18,7 +18,7 @@ from lead_intel.calls.late import LateExchanges
 from lead_intel.calls.pace import Pace
 from lead_intel.calls.ports import Answered, Ask, CallSummary, Outcome, Vendor, Verdict
 from lead_intel.calls.transport import Transport
-from lead_intel.errors import LeadIntelError, Paused, Stopped
+from lead_intel.errors import LeadIntelError, Paused, SetupError, Stopped
 from lead_intel.policy import VendorLimits
 from lead_intel.record.spend import BudgetReached
 from lead_intel.record.vendor_rounds import LOOK_SECONDS
@@ -29,9 +29,12 @@ _OTHERS_LOOK_LATE_SECONDS = 0.2
 _GRACE_SECONDS = 0.3
 """After *stop*, calls in flight have this long to end by themselves; the promise is a second in all."""
 
-_CUT_OFF_TOO_OFTEN = Verdict(Outcome.INDETERMINATE, "no", detail="cut off too often before an answer; not asked again")
+_CUT_OFF_TOO_OFTEN = Verdict(
+    Outcome.INDETERMINATE, "no", detail="cut off too often before an answer; asked again a day later"
+)
 _NOT_ASKED = Verdict(Outcome.VENDOR_ERROR, "no", detail="the vendor fails nearly every call; not asked")
 _REFUSED_TOO_LONG = Verdict(Outcome.RATE_LIMITED, "no", detail="the vendor keeps refusing for its pace; not asked")
+_NEVER_SENT = Verdict(Outcome.INDETERMINATE, "no", detail="our own settings refused the host; nothing was sent")
 _CUT_OFF = Verdict(Outcome.INDETERMINATE, "unknown", detail="stopped while the call was under way")
 
 
@@ -216,6 +219,9 @@ class Round:
             if asked.late is not None:
                 self.late.keep(call_id, asked.late)
             self._halt = self._halt or _run_level_stop(self._vendor.name, asked.verdict)
+        except SetupError as error:
+            self._own.append(Answered(ask, _NEVER_SENT, call_id, 0.0))
+            self._halt = self._halt or error
         except Exception as error:  # noqa: BLE001  # raised by `run`, after everything else is recorded
             self._defect = error
         del self._running[call_id]

@@ -152,9 +152,10 @@ def count_fresh(
 def finish(connection: psycopg.Connection, results: Sequence[Result]) -> None:
     """Write outcomes and settle or refund their money. Call in a transaction, after everything else in it.
 
-    An intent that somebody else declared indeterminate meanwhile stays as it is.
+    An intent that somebody else declared indeterminate meanwhile, and settled, keeps that money; an answer to it is
+    kept as well, so that nobody buys it again.
     """
-    rows = connection.execute(
+    ended = connection.execute(
         "update lead_intel.vendor_calls call set outcome = result.outcome, billed = result.billed, "
         "answer = result.answer::jsonb, seconds = result.seconds, answered_at = clock_timestamp(), "
         "late_until = clock_timestamp() + make_interval(secs => nullif(result.late, 0)) "
@@ -171,7 +172,35 @@ def finish(connection: psycopg.Connection, results: Sequence[Result]) -> None:
             [result.late_seconds for result in results],
         ),
     ).fetchall()
-    spend.settle(connection, rows)
+    spend.settle(connection, ended)
+    _keep_answers(connection, _of_others(results, ended))
+
+
+def _of_others(results: Sequence[Result], ended: Sequence[Sequence[object]]) -> list[Result]:
+    ours = {row[0] for row in ended}
+    return [result for result in results if result.call_id not in ours and result.outcome in ANSWERS]
+
+
+def _keep_answers(connection: psycopg.Connection, results: Sequence[Result]) -> None:
+    """Answers to intents that were settled as indeterminate; money comes back where the vendor does not bill."""
+    if not results:
+        return
+    rows = connection.execute(
+        "update lead_intel.vendor_calls call set outcome = result.outcome, billed = result.billed, "
+        "answer = result.answer::jsonb, seconds = result.seconds, answered_at = clock_timestamp() "
+        "from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::float8[]) "
+        "as result (call_id, outcome, billed, answer, seconds) "
+        "where call.call_id = result.call_id and call.outcome = 'indeterminate' and call.billed = 'unknown' "
+        "returning call.call_id, call.price, call.billed, call.intended_at, call.upload, call.vendor",
+        (
+            [result.call_id for result in results],
+            [result.outcome for result in results],
+            [result.billed for result in results],
+            [result.answer for result in results],
+            [result.seconds for result in results],
+        ),
+    ).fetchall()
+    spend.give_back(connection, [row for row in rows if row[2] == "no"])
 
 
 def harvest(connection: psycopg.Connection, ended: Sequence[Harvested]) -> None:
@@ -241,11 +270,15 @@ def still_open(connection: psycopg.Connection, account: Account, subjects: Seque
 
 
 def left_open(connection: psycopg.Connection, account: Account, subjects: Sequence[str], times: int) -> set[str]:
-    """Those of `subjects` whose call for this upload was cut off at least `times` times, perhaps paid each time."""
+    """Those of `subjects` whose call for this upload a death of ours cut off at least `times` times within a day.
+
+    Each may have been paid. A call that ended with a person's stop has its `seconds`, and does not count.
+    """
     rows = connection.execute(
         "select subject from lead_intel.vendor_calls where vendor = %(vendor)s and package = %(package)s "
         "and upload = %(upload)s and subject = any(%(subjects)s) and outcome = 'indeterminate' "
-        "and billed = 'unknown' group by subject having count(*) >= %(times)s",
+        "and billed = 'unknown' and seconds is null and answered_at > now() - interval '1 day' "
+        "group by subject having count(*) >= %(times)s",
         _values(account) | {"subjects": list(subjects), "times": times},
     ).fetchall()
     return {str(row[0]) for row in rows}

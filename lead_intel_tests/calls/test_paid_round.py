@@ -12,8 +12,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from lead_intel.calls.ports import Outcome
-from lead_intel.errors import Paused, Stopped
+from lead_intel.calls.paid import answer_all
+from lead_intel.calls.ports import CallSummary, Outcome
+from lead_intel.errors import Paused, SetupError, Stopped
+from lead_intel.policy import Policy
+from lead_intel.record import vendor_calls
+from lead_intel.record.vendor_calls import Account
+from lead_intel.settings import load_settings
+from lead_intel.vendors.twilio_lookup import TwilioLookup
 
 PRICE = Decimal("0.008")
 
@@ -268,20 +274,70 @@ def test_a_bad_answer_is_labelled_and_its_money_is_honest(
     assert billed == "no" or calls(sandbox) == 2
 
 
+@pytest.mark.parametrize(
+    ("age", "seconds", "asked"),
+    [("0 days", None, 2), ("2 days", None, 3), ("0 days", 1.5, 3)],
+    ids=["by deaths today", "by deaths days ago", "by a person's stops"],
+)
 def test_a_question_that_is_cut_off_every_time_is_not_paid_for_ever(
-    rounds: Any, database: psycopg.Connection, sandbox: Any
+    rounds: Any, database: psycopg.Connection, sandbox: Any, age: str, seconds: float | None, asked: int
 ) -> None:
     upload, phone = "upl_20261124_aaaaaaaaaa", numbers(1)[0]
     for _ in range(4):
         database.execute(
             "insert into lead_intel.vendor_calls (vendor, package, subject, upload, supplier, price, outcome, billed, "
-            "answered_at) values ('twilio_lookup', 'line_type_intelligence', %s, %s, 'acme', 0.008, "
-            "'indeterminate', 'unknown', now())",
-            (str(phone), upload),
+            "seconds, answered_at) values ('twilio_lookup', 'line_type_intelligence', %s, %s, 'acme', 0.008, "
+            "'indeterminate', 'unknown', %s, now() - %s::interval)",
+            (str(phone), upload, seconds, age),
         )
     summary = rounds.run(numbers(3), upload=upload)
-    assert summary.outcomes == {Outcome.OK: 2, Outcome.INDETERMINATE: 1}
+    assert summary.outcomes.get(Outcome.OK) == paid(sandbox) == asked
+    assert summary.outcomes.get(Outcome.INDETERMINATE, 0) == 3 - asked
+
+
+def test_an_answer_whose_call_somebody_took_for_dead_is_kept_and_not_bought_again(
+    rounds: Any, database: psycopg.Connection, sandbox: Any
+) -> None:
+    upload = "upl_20261124_aaaaaaaaaa"
+    sandbox.fault("twilio_lookup", "slow", options={"seconds": 1.0})
+    account = Account("twilio_lookup", "line_type_intelligence", upload, "acme")
+
+    def take_for_dead() -> CallSummary:
+        deadline = time.monotonic() + 5
+        while calls(sandbox) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with database.transaction():
+            assert vendor_calls.end_own_open(database, account) == 2
+        return CallSummary(0, {}, Decimal(0), Decimal(0), ())
+
+    rounds.side_by_side(lambda: rounds.run(numbers(2), upload=upload), take_for_dead)
+
+    assert outcomes(database) == {"ok": 2}
+    assert (money(database, "upload").reserved, money(database, "upload").settled) == (0, 2 * PRICE)
+    rounds.run(numbers(2), upload="upl_20261124_bbbbbbbbbb")
     assert paid(sandbox) == 2
+
+
+def test_a_host_that_no_setting_names_gets_nothing_and_costs_nothing(
+    policy: Policy, database: psycopg.Connection, sandbox: Any
+) -> None:
+    settings = load_settings()
+    elsewhere = TwilioLookup(settings.model_copy(update={"twilio_lookup_url": "http://localhost:9"}))
+    with pytest.raises(SetupError, match="host"):
+        answer_all(
+            [elsewhere.ask_about(phone) for phone in numbers(3)],
+            elsewhere,
+            policy.limits_of("twilio_lookup"),
+            settings=settings,
+            upload="upl_20261124_aaaaaaaaaa",
+            supplier="acme",
+            stop=threading.Event(),
+            store=lambda _connection, _batch: None,
+            progress=lambda _done, _total: None,
+        )
+    assert calls(sandbox) == 0
+    assert outcomes(database) == {"indeterminate": 3}
+    assert (money(database, "upload").reserved, money(database, "upload").settled) == (0, 0)
 
 
 def test_a_dead_uploads_claim_is_taken_over_once_its_heartbeat_is_old(
