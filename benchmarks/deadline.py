@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,17 @@ from lead_intel.policy import VendorLimits, load_policy
 from lead_intel.sandbox.settings import environment
 from lead_intel.settings import REPOSITORY, Settings
 from lead_intel.vendors.trestle import Trestle
+
+
+EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 4.9, 5.0, 5.05, 5.1, 5.2, float("inf"))
+"""Seconds: buckets of the histogram, close together where the promise is (5.0 s, and 0.2 s more)."""
+
+
+def histogram(times: pd.Series[float]) -> dict[str, int]:
+    """How many calls ended in which bucket: `2.0-4.0` is from 2.0 s to below 4.0 s."""
+    labels = [f"{low}-{high}" for low, high in pairwise(EDGES)]
+    counts = pd.cut(times, list(EDGES), right=False, labels=labels).value_counts(sort=False)
+    return {str(bucket): int(count) for bucket, count in counts.items()}
 
 
 def settings_for(url: str) -> Settings:
@@ -56,6 +68,7 @@ async def measure(fault: str, port: int, limits: VendorLimits, calls: int) -> di
         "p50": round(times.quantile(0.5), 3),
         "p95": round(times.quantile(0.95), 3),
         "p100": round(times.max(), 3),
+        "histogram": histogram(times),
         "outcome": "; ".join(f"{what} x {times}" for what, times in sorted(outcomes.items())),
     }
 
@@ -75,7 +88,8 @@ def main() -> None:
 
     found = asyncio.run(all_faults())
     server.terminate()
-    print(pd.DataFrame(found).to_markdown(index=False))
+    print(pd.DataFrame(found).drop(columns="histogram").to_markdown(index=False))
+    print(pd.DataFrame({one["fault"]: one["histogram"] for one in found}).T.to_markdown())
     print(json.dumps({"deadline": limits.deadline_seconds, "faults": found}))
 
 

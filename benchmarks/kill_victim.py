@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from uuid import NAMESPACE_DNS, uuid5
 
 import pandas as pd
+import psycopg
 
+from lead_intel.dnc.screening import screen
 from lead_intel.enrichment.fan_out import Errand, fan_out
 from lead_intel.enrichment.questions import VENDORS
 from lead_intel.lookup.lookup import look_up
@@ -19,10 +22,65 @@ from lead_intel.settings import Settings, load_settings
 UPLOAD = "upl_20261124_kkkkkkkkkk"
 
 
+FIRST_PHONE = 12125200000
+UNSURE = "unsure"
+"""In the addresses that the first vendor of the waterfall cannot judge, so that the second is asked about them."""
+
+
+def address(step: int) -> str:
+    """The e-mail address of the lead number `step`; those of every other lead hold UNSURE."""
+    return f"{'person' if step % 2 else UNSURE}{step}@example.com"
+
+
+def phones(subjects: int) -> list[int]:
+    return [FIRST_PHONE + step for step in range(subjects)]
+
+
+def lead_ids(subjects: int) -> list[str]:
+    return [str(uuid5(NAMESPACE_DNS, f"lead {step}")) for step in range(subjects)]
+
+
+@dataclass
+class Work:
+    """What screening needs of a stage at work."""
+
+    settings: Settings
+    policy: Policy
+    connection: psycopg.Connection
+    upload: str = UPLOAD
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def progress(self, done: int, total: int) -> None:
+        pass
+
+
+def scrub(settings: Settings, policy: Policy, subjects: int) -> None:
+    leads = {
+        "lead_id": lead_ids(subjects),
+        "phone": phones(subjects),
+        "email": [address(step) for step in range(subjects)],
+        "region": "US",
+        "consent_source": "web_form",
+        "consent_at": "2026-10-01T10:00:00Z",
+        "consent_url": "https://example.com/form",
+        **dict.fromkeys(("consent_text", "consent_ip", "consent_seller", "consent_channel", "consent_purpose"), ""),
+    }
+    known = {"outcome": "ok", "valid": True, "line_type": "mobile", "carrier_name": "Carrier", "error_code": 0}
+    with connected(settings) as connection:
+        screen(
+            Work(settings, policy, connection),
+            pd.DataFrame(leads),
+            pd.DataFrame({"phone": phones(subjects)} | known),
+            profile="lenient",
+            supplier="acme",
+            before_paying=lambda: None,
+        )
+
+
 def look(settings: Settings, policy: Policy, subjects: int) -> None:
     with connected(settings) as connection:
         look_up(
-            pd.Series([12125200000 + step for step in range(subjects)], dtype="int64"),
+            pd.Series(phones(subjects), dtype="int64"),
             connection,
             settings=settings,
             policy=policy,
@@ -37,9 +95,9 @@ def look(settings: Settings, policy: Policy, subjects: int) -> None:
 def enrich(settings: Settings, policy: Policy, subjects: int) -> None:
     people = pd.DataFrame(
         {
-            "lead_id": [str(uuid5(NAMESPACE_DNS, f"lead {step}")) for step in range(subjects)],
-            "phone": [12125200000 + step for step in range(subjects)],
-            "email": [f"person{step}@example.com" for step in range(subjects)],
+            "lead_id": lead_ids(subjects),
+            "phone": phones(subjects),
+            "email": [address(step) for step in range(subjects)],
             **dict.fromkeys(("first_name", "last_name", "city", "state", "postal_code"), ""),
         }
     )
@@ -56,5 +114,7 @@ def victim(environ: dict[str, str], stage: str, subjects: int, in_flight: int, g
         name: one.model_copy(update={"concurrency": in_flight, "per_second": 1000.0})
         for name, one in policy.vendors.vendors.items()
     }
-    policy = policy.model_copy(update={"vendors": policy.vendors.model_copy(update={"vendors": limits})})
-    {"lookup": look, "enrichment": enrich}[stage](settings, policy, subjects)
+    # Every vendor that there is, so that the second of the waterfall is asked too.
+    changed = {"vendors": limits, "enrichment": VENDORS}
+    policy = policy.model_copy(update={"vendors": policy.vendors.model_copy(update=changed)})
+    {"lookup": look, "dnc": scrub, "enrichment": enrich}[stage](settings, policy, subjects)
