@@ -26,7 +26,6 @@ from lead_intel.sandbox.settings import environment
 from lead_intel.settings import REPOSITORY, Settings
 from lead_intel.vendors.trestle import Trestle
 
-
 EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 4.9, 5.0, 5.05, 5.1, 5.2, float("inf"))
 """Seconds: buckets of the histogram, close together where the promise is (5.0 s, and 0.2 s more)."""
 

@@ -16,7 +16,9 @@ from lead_intel.settings import REPOSITORY
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("stage", "subjects", "crashes", "every"), [("lookup", 6, 1, 1), ("enrichment", 2, 1, 3)])
+@pytest.mark.parametrize(
+    ("stage", "subjects", "crashes", "every"), [("lookup", 6, 1, 1), ("dnc", 4, 1, 3), ("enrichment", 2, 1, 3)]
+)
 def test_killed_at_every_call_and_commit_it_ends_the_same_and_pays_at_most_what_was_in_flight(
     stage: str, subjects: int, crashes: int, every: int
 ) -> None:
@@ -30,4 +32,7 @@ def test_killed_at_every_call_and_commit_it_ends_the_same_and_pays_at_most_what_
 
     assert found["broken"] == []
     assert found["first_k_that_never_came"] > found["points_undisturbed"] >= 3 * subjects
-    assert {line["killed at"] for line in found["table"]} == {"commit", "committed", "request", "reply"}
+    kinds = {line["killed at"] for line in found["table"]}
+    assert kinds <= {"commit", "committed", "request", "reply"}
+    # Only where no point is left out is each kind sure to be among them.
+    assert every > 1 or len(kinds) == 4
