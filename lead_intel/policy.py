@@ -99,6 +99,12 @@ class FieldGroup(_Strict):
     )
 
 
+PROMISED_SECONDS = 5.0
+"""No Lookup and no enrichment waits longer for an answer, whatever the vendor does."""
+
+LOOKUP_VENDOR = "twilio_lookup"
+
+
 class Vendors(_Dated):
     """vendors.yml: price, pace, deadline, cache and terms of every paid vendor; which of them enrich, and how."""
 
@@ -122,6 +128,10 @@ class Vendors(_Dated):
         for vendor in self.enrichment:
             if grouped.count(vendor) != 1:
                 msg = f"{vendor} must stand in exactly one of groups"
+                raise ValueError(msg)
+        for vendor in (LOOKUP_VENDOR, *grouped):
+            if vendor in self.vendors and self.vendors[vendor].deadline_seconds > PROMISED_SECONDS:
+                msg = f"{vendor}: deadline_seconds is more than the {PROMISED_SECONDS} that Lookup and enrichment keep"
                 raise ValueError(msg)
         for vendor, terms in self.terms.items():
             if terms.keep_days is not None and self.vendors[vendor].cache_days > terms.keep_days:
@@ -149,6 +159,9 @@ class Lookup(_Dated):
 
     package_errors_billed: Literal["no", "unknown", "yes"] = Field(
         description="whether an answer that holds an error code instead of data is paid; unknown counts as paid"
+    )
+    unanswered_share: float = Field(
+        ge=0, lt=1, description="more numbers without an answer than this, and the upload waits instead of going on"
     )
     further_packages: dict[Literal["caller_name", "line_status"], LookupPackage] = Field(
         description="asked in this order after the line type; none by default, each costs its price per number"

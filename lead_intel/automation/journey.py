@@ -109,18 +109,20 @@ def plan(desk: Desk, upload: str) -> None:
             f"Choose one, `lead-intel sample {upload} 25`; `forecast` says what it would cost.",
         )
     ingestions.set_activation_ready(desk.connection, upload, ready=False)
-    _enrich_and_plan(desk, upload)
-
-
-def _enrich_and_plan(desk: Desk, upload: str) -> None:
     screen_if_needed(desk, upload)
     _work(desk, jobs.ENRICH, upload)
 
 
+def _enrich_and_plan(desk: Desk, upload: str) -> None:
+    if _needs_screening(desk, ingestions.find(desk.connection, upload)):
+        screen(desk, upload)
+    _work(desk, jobs.ENRICH, upload)
+
+
 def screen_if_needed(desk: Desk, upload: str) -> None:
-    """Screen unless a screening that still holds is there."""
+    """Screen unless a screening that still holds, and lacks no number's Lookup, is there."""
     row = ingestions.find(desk.connection, upload)
-    if _needs_screening(desk, row):
+    if _needs_screening(desk, row) or dnc.has_unanswered_lookup(desk.connection, upload):
         screen(desk, upload)
 
 
@@ -207,6 +209,8 @@ def resume(desk: Desk, upload: str, by: str) -> None:
     elif row.stage == "activation" and row.activation_ready and _may_go_on_pushing(desk, row):
         activate(desk, plans.newest(desk.connection, upload).plan, by)
         return
+    elif dnc.has_unanswered_lookup(desk.connection, upload):
+        screen(desk, upload)
     if row.sample_percent is None:
         return
     awaits_first_plan = row.activation_ready and plans.newest_or_none(desk.connection, upload) is None
@@ -249,7 +253,7 @@ def _carry_on(desk: Desk, upload: str, percent: Decimal | None, activated_by: st
     if is_more_than_screening and grown:
         _store_sample(desk, upload, wanted)
     ingestions.set_activation_ready(desk.connection, upload, ready=activated_by is not None)
-    fresh_screening = _needs_screening(desk, before)
+    fresh_screening = _needs_screening(desk, before) or dnc.has_unanswered_lookup(desk.connection, upload)
     if fresh_screening:
         screen(desk, upload)
     if not is_more_than_screening:

@@ -24,9 +24,9 @@ PAUSE_SECONDS = 300.0
 MOST_RUNS_A_DAY = 6
 """An upload that was run so often within a day is a person's affair: each run may pay a vendor for nothing."""
 
-_GUARDRAIL_OF = {"dnc": 4, "guardrail:1": 1, "guardrail:4": 4, "guardrail:8": 8, "guardrail:10": 10}
-"""Reasons that pass without a person: a bucket that was away, a fresher list, an audience still computing, a replica
-behind."""
+_GUARDRAIL_OF = {"lookup": 3, "dnc": 4, "guardrail:1": 1, "guardrail:4": 4, "guardrail:8": 8, "guardrail:10": 10}
+"""Reasons that pass without a person: a vendor that was silent, a bucket that was away, a fresher list, an audience
+still computing, a replica behind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def phone_lookups(
         told = alerts(_codes(looked_up))
         for sentence in told:
             context.log.warning(sentence)
+        looked_up.refuse_unanswered(at_work.policy.lookup.unanswered_share)
         return dg.Output(checked(looked_up.frame, PhoneLookups), metadata=_account(looked_up, told))
 
 
@@ -98,6 +99,7 @@ def _account(looked_up: LookedUp, told: list[str]) -> dict[str, dg.MetadataValue
     spent = sum((call.settled for call in every if call is not None), start=Decimal(0))
     account: dict[str, dg.MetadataValue | float | int | str] = {
         "dagster/row_count": len(frame),
+        "unanswered": looked_up.unanswered,
         "from_cache": looked_up.cached,
         "asked": 0 if calls is None else calls.asked,
         "spent_usd": str(usd(spent)),

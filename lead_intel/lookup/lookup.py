@@ -14,9 +14,11 @@ import psycopg
 
 from lead_intel.calls.paid import answer_all
 from lead_intel.calls.ports import Answered, CallSummary
+from lead_intel.errors import Paused
 from lead_intel.policy import Policy, VendorLimits
 from lead_intel.record import lookups
 from lead_intel.record.lookups import LookupRow
+from lead_intel.record.vendor_calls import ANSWERS
 from lead_intel.settings import Settings
 from lead_intel.vendors.twilio_lookup import LINE_TYPE, UNKNOWN, TwilioLookup
 
@@ -39,6 +41,25 @@ class LookedUp(PackageAnswers):
     """The line types, and under `further` what policy has asked beside them."""
 
     further: Mapping[str, PackageAnswers] = field(default_factory=dict)
+
+    @property
+    def unanswered(self) -> int:
+        """Numbers whose line type nobody told."""
+        return int((~self.frame["outcome"].isin(ANSWERS)).sum())
+
+    def refuse_unanswered(self, share: float) -> None:
+        """Go on only if Twilio answered: a list that is held for its silence is not looked up.
+
+        Raises:
+            Paused: `lookup`, when more than `share` of the numbers have no answer.
+        """
+        if self.unanswered > share * len(self.frame):
+            raise Paused(
+                "lookup",
+                f"Twilio Lookup gave no answer about {self.unanswered:,} of {len(self.frame):,} numbers.",
+                "They are asked about by themselves while `lead-intel up` runs; `lead-intel resume` asks at once. "
+                "What is answered is not paid again.",
+            )
 
 
 def look_up(

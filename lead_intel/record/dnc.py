@@ -194,6 +194,16 @@ def has_stale_send(connection: psycopg.Connection, upload: str) -> bool:
     return row is not None
 
 
+def has_unanswered_lookup(connection: psycopg.Connection, upload: str) -> bool:
+    """Whether leads of the upload are held for want of a Lookup answer: asking again may set them free."""
+    row = connection.execute(
+        "select 1 from lead_intel.dnc_verdicts where upload = %s and verdict = 'hold' "
+        "and 'lookup_no_answer' = any(reasons) limit 1",
+        (upload,),
+    ).fetchone()
+    return row is not None
+
+
 @contextmanager
 def buying_alone(settings: Settings, stop: threading.Event) -> Iterator[None]:
     """Nobody else finds out meanwhile which numbers lack an answer: two uploads would both buy what both lack.

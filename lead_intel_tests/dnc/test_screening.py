@@ -159,6 +159,17 @@ def test_a_vendor_that_fails_leaves_its_leads_on_hold(
     assert (screened(work, leads_of(PHONES)).frame["verdict"] == "send").sum() > 40
 
 
+def test_a_batch_that_takes_longer_than_five_seconds_is_answered_and_paid_once(work: Work, sandbox: Any) -> None:
+    sandbox.fault("dncscrub", "slow", seconds=6)
+    assert (screened(work, leads_of(PHONES)).frame["verdict"] == "send").sum() > 40
+    sandbox.clear()
+    work.upload = "upl_20261124_9876543210"
+    again = screened(work, leads_of(PHONES))
+    assert (again.frame["verdict"] == "send").sum() > 40
+    ledger = sandbox.ledger()["dncscrub"]
+    assert (again.asked, ledger["paid_calls"]) == (0, 1)
+
+
 def test_a_number_without_a_row_in_the_answer_is_held(work: Work, sandbox: Any) -> None:
     sandbox.fault("dncscrub", "missing_rows", every_row=2)
     screening = screened(work, leads_of(PHONES))

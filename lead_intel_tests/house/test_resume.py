@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ def other_people(tmp_path: Path) -> str:
 @pytest.fixture
 def third_people(tmp_path: Path) -> str:
     return part_of_the_sample(tmp_path / "third.csv", 100)
+
+
+@pytest.fixture
+def fourth_people(tmp_path: Path) -> str:
+    return part_of_the_sample(tmp_path / "fourth.csv", 299)
 
 
 def part_of_the_sample(file: Path, first: int) -> str:
@@ -60,6 +67,30 @@ def test_a_vendor_that_answers_nothing_pauses_the_upload_and_resume_asks_what_is
     assert after["twilio_lookup"]["paid_calls"] == before["twilio_lookup"]["paid_calls"]
     assert after["segment_tracking"]["distinct_message_ids"] == resumed["messages"]["planned"] > 0
     assert after["segment_tracking"]["distinct_user_ids"] == resumed["activation"]["planned"]
+
+
+def test_a_number_that_lookup_did_not_answer_about_is_asked_again_by_the_next_command(
+    house: Any, fourth_people: str
+) -> None:
+    with Path(fourth_people).open(newline="") as rows:
+        phones = ["".join(filter(str.isdecimal, row["phone"])) for row in csv.DictReader(rows)]
+    silent = json.dumps({"match": f"1{phones[7][-10:]}"})
+    house.command("sandbox", "fault", "twilio_lookup", "garbage", "--options", silent)
+    try:
+        held = house.answer("run", fourth_people, "--supplier", "halfdeaf", "--sample", "50", "--activate")
+    finally:
+        house.command("sandbox", "fault", "twilio_lookup", "off")
+    assert (held["state"], held["reasons"]["lookup_no_answer"]) == ("activated", 1)
+    before = house.ledger()
+
+    freed = house.answer("run", fourth_people, "--supplier", "halfdeaf", "--sample", "50", "--activate")
+
+    assert freed["state"] == "activated"
+    assert "lookup_no_answer" not in freed["reasons"]
+    after = house.ledger()
+    assert after["twilio_lookup"]["calls"] - before["twilio_lookup"]["calls"] == 1
+    assert house.answer("run", fourth_people, "--supplier", "halfdeaf")["state"] == "activated"
+    assert house.ledger()["twilio_lookup"] == after["twilio_lookup"]
 
 
 def test_an_activation_that_a_guardrail_paused_is_resumed_to_its_end(house: Any, other_people: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -224,6 +225,30 @@ def test_a_quota_that_ends_in_the_middle_parks_the_upload_and_resuming_pays_for_
     sandbox.clear()
     # Guardrail 3 holds a refused package back for some seconds; here they have passed.
     database.execute("update lead_intel.vendor_calls set answered_at = answered_at - interval '1 minute'")
+    database.execute("update lead_intel.lead_ingestions set state = 'received', run_id = null")
+    assert materialize(settings).success
+    ledger = sandbox.ledger()["twilio_lookup"]
+    assert ledger["paid_calls"] == ledger["distinct_keys"] == len(PHONES)
+
+
+def test_a_vendor_that_is_silent_about_many_parks_the_upload_and_what_came_late_is_not_paid_again(
+    upload: str, settings: Settings, sandbox: Any, database: psycopg.Connection
+) -> None:
+    write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES}))
+    for phone in PHONES[:3]:
+        sandbox.fault("twilio_lookup", "slow", options={"seconds": 5.5, "match": str(phone)})
+
+    assert not materialize(settings).success
+
+    row = database.execute("select state, state_reason, state_message from lead_intel.lead_ingestions").fetchone()
+    assert row is not None
+    assert row[:2] == ("paused", "lookup")
+    assert "3 of 50" in row[2]
+    late = "select count(*) from lead_intel.vendor_calls where late"
+    deadline = time.monotonic() + 5
+    while database.execute(late).fetchone() != (3,) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    sandbox.clear()
     database.execute("update lead_intel.lead_ingestions set state = 'received', run_id = null")
     assert materialize(settings).success
     ledger = sandbox.ledger()["twilio_lookup"]

@@ -68,6 +68,17 @@ def test_vendor_answers_that_hold_for_no_day_are_refused(folder: Path) -> None:
         load_policy(folder)
 
 
+def test_a_deadline_beyond_the_promise_is_refused_for_lookup_and_enrichment_only(folder: Path) -> None:
+    path = folder / "vendors.yml"
+    shipped = yaml.safe_load(path.read_text())
+    assert shipped["vendors"]["dncscrub"]["deadline_seconds"] == 20.0
+    shipped["vendors"]["trestle"]["deadline_seconds"] = 5.5
+    path.write_text(yaml.safe_dump(shipped))
+
+    with pytest.raises(SetupError, match="trestle: deadline_seconds"):
+        load_policy(folder)
+
+
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "sla.yml").unlink()
 
