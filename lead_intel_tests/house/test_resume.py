@@ -88,7 +88,7 @@ def test_a_number_that_lookup_did_not_answer_about_is_asked_again_by_the_next_co
     assert freed["state"] == "activated"
     assert "lookup_no_answer" not in freed["reasons"]
     after = house.ledger()
-    assert after["twilio_lookup"]["calls"] - before["twilio_lookup"]["calls"] == 1
+    assert after["twilio_lookup"]["paid_calls"] - before["twilio_lookup"]["paid_calls"] == 1
     assert house.answer("run", fourth_people, "--supplier", "halfdeaf")["state"] == "activated"
     assert house.ledger()["twilio_lookup"] == after["twilio_lookup"]
 
