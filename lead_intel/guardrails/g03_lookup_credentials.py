@@ -52,7 +52,8 @@ def _judge_package(recent: RecentOutcomes, figures: dict[str, float | str]) -> F
     if is_refused and recent.newest_age is not None and recent.newest_age < _HOLD_SECONDS:
         return failed(
             f"Lookup's package was refused {recent.newest_age:.0f} s ago ({recent.newest}).",
-            "Have the package enabled or its quota raised in the Twilio console; then resume.",
+            "Have the package enabled or its quota raised in the Twilio console, or set a live key; then resume, "
+            f"at the earliest {_HOLD_SECONDS:.0f} s after the refusal.",
             figures,
         )
     note = f" The package was refused {recent.refused} times in the last hour." if recent.refused else ""

@@ -102,6 +102,7 @@ def test_a_package_that_was_just_refused_stops_lookup(database: psycopg.Connecti
         result = _one(3, inputs)
         assert result.state == "failed"
         assert outcome in result.seen
+        assert "15 s after the refusal" in result.remedy
 
 
 def test_a_refusal_does_not_block_the_call_that_would_find_it_lifted(

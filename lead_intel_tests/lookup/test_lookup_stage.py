@@ -213,15 +213,25 @@ def test_the_assets_page_shows_brands_states_and_a_picture_and_canada_is_mention
     assert database.execute(cells).fetchone() == (55, 5)
 
 
-def test_a_quota_that_ends_in_the_middle_parks_the_upload_and_resuming_pays_for_the_rest_only(
-    upload: str, settings: Settings, sandbox: Any, database: psycopg.Connection
+@pytest.mark.parametrize(
+    ("kind", "options", "reason"),
+    [("package_error", {"code": 60611}, "quota"), ("unauthorized", {}, "credentials")],
+)
+def test_a_refusal_in_the_middle_parks_the_upload_and_resuming_pays_for_the_rest_only(
+    upload: str,
+    settings: Settings,
+    sandbox: Any,
+    database: psycopg.Connection,
+    kind: str,
+    options: dict[str, Any],
+    reason: str,
 ) -> None:
     write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES}))
-    sandbox.fault("twilio_lookup", "package_error", options={"code": 60611, "match": str(PHONES[40])})
+    sandbox.fault("twilio_lookup", kind, options={**options, "match": str(PHONES[40])})
     assert not materialize(settings).success
     state = "select state, state_reason from lead_intel.lead_ingestions"
-    assert database.execute(state).fetchone() == ("paused", "quota")
-    assert sandbox.ledger()["twilio_lookup"]["paid_calls"] > 0
+    assert database.execute(state).fetchone() == ("paused", reason)
+    assert 0 < sandbox.ledger()["twilio_lookup"]["paid_calls"] < len(PHONES)
     sandbox.clear()
     # Guardrail 3 holds a refused package back for some seconds; here they have passed.
     database.execute("update lead_intel.vendor_calls set answered_at = answered_at - interval '1 minute'")
