@@ -187,3 +187,16 @@ def test_expected_calls_never_exceed_the_most_and_fall_with_what_is_found(legs: 
 def test_a_second_vendor_is_expected_to_get_the_share_that_the_first_does_not_find() -> None:
     first, second = expected_calls([1000, 800], [0.9, 0.5])
     assert (first.expected, round(second.expected, 6)) == (1000, 80)
+
+
+def test_a_lead_that_the_second_vendor_found_buys_nothing_of_the_first_on_a_later_run(ask: Any, sandbox: Any) -> None:
+    sandbox.fault("zerobounce", "server_error")
+    found_by_second = statuses(ask()["never_bounce"]).isin(COUNTS)
+    assert found_by_second.any()
+    sandbox.clear()
+    before = {vendor: sandbox.ledger()[vendor]["paid_calls"] for vendor in EMAIL_VENDORS}
+    again = ask()
+    paid = {vendor: sandbox.ledger()[vendor]["paid_calls"] - before[vendor] for vendor in EMAIL_VENDORS}
+    # Only whom the second could not judge is left to the first.
+    assert paid == {"zerobounce": LEADS - 3 - found_by_second.sum(), "never_bounce": 0}
+    assert (again["zerobounce"].frame["outcome"][found_by_second] == "found").all()
