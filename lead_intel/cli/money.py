@@ -42,9 +42,13 @@ def forecast(
 
 def _show_forecast(answer: dict[str, Any]) -> None:
     table = Table("Vendor", "Calls", "Cached", "Price", "At most", "Expected", "Already paid", "Seconds")
-    for vendor, part in answer["by_vendor"].items():
-        money = [f"${part[name]}" for name in ("price", "cost", "expected", "already_paid")]
-        table.add_row(vendor, f"{part['calls']:,}", f"{part['cached']:,}", *money, f"{part['seconds']:,.0f}")
+    for vendor, told in answer["by_vendor"].items():
+        # Each package has a price of its own.
+        packages = told.get("packages", {})
+        rows = {f"{vendor} {name}": part for name, part in packages.items()} if len(packages) > 1 else {vendor: told}
+        for name, part in rows.items():
+            money = [f"${part[amount]}" for amount in ("price", "cost", "expected", "already_paid")]
+            table.add_row(name, f"{part['calls']:,}", f"{part['cached']:,}", *money, f"{part['seconds']:,.0f}")
     stdout.print(table)
     if answer["stage"] == "screening":
         stdout.print("The list is not screened yet: this is what its screening would cost.")

@@ -1,7 +1,7 @@
 """How far the budgets reach: which one would stop a sample first, and after about how many calls. Pure.
 
-The vendors are asked side by side, each at its own pace, and draw on the same day and upload: money runs out in the
-order of time, not of vendors.
+Whatever is asked side by side, each at its own pace, draws on the same day and upload: money runs out in the order of
+time, not of vendors. A plan that has to wait for others says when it starts.
 """
 
 from __future__ import annotations
@@ -18,16 +18,22 @@ _HALVINGS = 60
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one vendor will be asked at most: so many calls, each at `price`, so many a second."""
+    """What one vendor will be asked at most: so many calls, each at `price`, so many a second, after `starts`."""
 
     vendor: str
     calls: int
     price: Decimal
     per_second: float
+    starts: float = 0.0
+
+    @property
+    def ends(self) -> float:
+        """The second at which all of its calls are made."""
+        return self.starts + self.calls / self.per_second
 
     def calls_by(self, seconds: float) -> int:
         """How many calls have been made after so long."""
-        return min(self.calls, int(self.per_second * seconds))
+        return min(self.calls, int(self.per_second * max(0.0, seconds - self.starts)))
 
 
 def first_stop(plans: Sequence[Plan], budgets: Sequence[Left]) -> dict[str, Any] | None:
@@ -58,7 +64,7 @@ def _cost(plans: Sequence[Plan]) -> Decimal:
 
 def _seconds_until(plans: Sequence[Plan], left: Decimal) -> float:
     """The last moment at which what was called costs no more than `left`."""
-    low, high = 0.0, max((plan.calls / plan.per_second for plan in plans), default=0.0)
+    low, high = 0.0, max((plan.ends for plan in plans), default=0.0)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         spent = sum((plan.calls_by(middle) * plan.price for plan in plans), start=Decimal(0))

@@ -60,8 +60,8 @@ def forecast(
         "cost": _sum(by_vendor, "cost"),
         "expected": _sum(by_vendor, "expected"),
         "already_paid": _sum(by_vendor, "already_paid"),
-        # The vendors are asked side by side: the slowest decides.
-        "seconds": max((part["seconds"] for part in by_vendor.values()), default=0.0),
+        # Enrichment asks its vendors side by side, a screening one after the other: the last to end decides.
+        "seconds": round(max((plan.ends for plan in plans), default=0.0), 1),
         "budget_left": usd(min(budget.left for budget in left if budget.vendor is None)),
         "budgets": [
             {"scope": budget.scope, "vendor": budget.vendor, "cap": usd(budget.cap), "left": usd(budget.left)}

@@ -20,7 +20,7 @@ from lead_intel.record import lookups
 from lead_intel.record.lookups import LookupRow
 from lead_intel.record.vendor_calls import ANSWERS
 from lead_intel.settings import Settings
-from lead_intel.vendors.twilio_lookup import LINE_TYPE, UNKNOWN, TwilioLookup
+from lead_intel.vendors.twilio_lookup import LINE_TYPE, UNKNOWN, TwilioLookup, worth_a_package
 
 _COLUMNS = frozenset(
     {"valid", "line_type", "carrier_name", "mobile_country_code", "mobile_network_code", "country_code", "error_code"}
@@ -123,16 +123,9 @@ def look_up(
     further: dict[str, PackageAnswers] = {}
     for package, wanted in policy.lookup.further_packages.items():
         price = {"price_usd": wanted.price_usd, "cache_days": wanted.cache_days}
-        about = _answered_as(lines.frame, wanted.line_types)
+        about = worth_a_package(lines.frame, wanted.line_types)
         further[package] = answers(package, about, limits.model_copy(update=price))
     return LookedUp(lines.frame, lines.cached, lines.calls, further)
-
-
-def _answered_as(lines: pd.DataFrame, line_types: Sequence[str]) -> list[int]:
-    """Valid numbers whose line type is known to be one of `line_types`: nothing is paid for any other."""
-    wanted = (lines["outcome"] == "ok") & lines["valid"] & (lines["error_code"] == 0)
-    numbers: list[int] = lines.loc[wanted & lines["line_type"].isin(line_types), "phone"].tolist()
-    return numbers
 
 
 def _row(answered: Answered) -> LookupRow:

@@ -6,8 +6,10 @@ Pure: nothing here sends anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from lead_intel.calls.ports import Ask, Billed, Outcome, Reply, Request, Verdict
 from lead_intel.contract import LINE_TYPES
@@ -31,6 +33,16 @@ _PROVIDER_FAILED = frozenset({60608})
 _VALIDATION_ERRORS = frozenset(
     {"TOO_SHORT", "TOO_LONG", "INVALID_BUT_POSSIBLE", "INVALID_COUNTRY_CODE", "INVALID_LENGTH", "NOT_A_NUMBER"}
 )
+
+
+def worth_a_package(lines: pd.DataFrame, line_types: Sequence[str]) -> list[int]:
+    """Valid numbers of `lines` (as in `contract.PhoneLookups`) whose line type is known to be one of `line_types`.
+
+    A further package is asked about these: nothing is paid for any other.
+    """
+    wanted = (lines["outcome"] == "ok") & lines["valid"] & (lines["error_code"] == 0)
+    numbers: list[int] = lines.loc[wanted & lines["line_type"].isin(line_types), "phone"].tolist()
+    return numbers
 
 
 class TwilioLookup:
