@@ -80,6 +80,7 @@ class VendorLimits(_Strict):
     late_seconds: float = Field(
         default=0, ge=0, le=60, description="how long past the deadline a paid answer is listened for; nobody waits"
     )
+
     def of_package(self, package: str) -> VendorLimits:
         """These limits with the days of `package`."""
         return self.model_copy(update={"cache_days": self.package_days.get(package, self.cache_days)})

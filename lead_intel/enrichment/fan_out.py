@@ -20,7 +20,7 @@ from lead_intel.calls.paid import answer_all
 from lead_intel.calls.ports import Answered, CallSummary
 from lead_intel.enrichment.merge import parsed
 from lead_intel.enrichment.questions import Questionnaire, questionnaire
-from lead_intel.enrichment.waterfall import chains, found
+from lead_intel.enrichment.waterfall import chains, missing
 from lead_intel.errors import LeadIntelError, Paused, Stopped
 from lead_intel.policy import Policy
 from lead_intel.record import enrichments, vendor_calls
@@ -128,21 +128,10 @@ def _ask_in_turn(
     for leg, answers, count in zip(chain, every, cached, strict=True):
         name = leg.questions.vendor.name
         if leg.is_asked:
-            wanted = _missing(leg.needed, people.index, [other for other in every if other is not answers])
+            others = [parsed(other.fields_by_lead()) for other in every if other is not answers]
+            wanted = missing(leg.needed, people.index, others)
             results[name] = _ask_vendor(answers, people, wanted, errand, reports[name], count)
     return results
-
-
-def _missing(
-    needed: Mapping[str, Sequence[str]], leads: pd.Index[Any], others: Sequence[_Answers]
-) -> pd.Series[bool]:
-    """Leads for which the other vendors of the chain have not found every field so far."""
-    said = [parsed(answers.fields_by_lead()).set_index(leads) for answers in others]
-    complete = pd.Series(data=True, index=leads, dtype="bool")
-    for field, counting in needed.items():
-        given = [found(fields, {field: counting}) for fields in said]
-        complete &= pd.concat(given, axis="columns").any(axis="columns") if given else False
-    return ~complete
 
 
 def _ask_vendor(

@@ -76,10 +76,12 @@ def _matches(leads: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def _having(field: str, stratum: pd.Series[str], enriched: pd.DataFrame, said: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _having(
+    field: str, stratum: pd.Series[str], enriched: pd.DataFrame, said: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
     """For `estimate_of`: leads that any vendor of `field` can be asked about."""
     givers = [leads for vendor, leads in said.items() if field in get_type_hints(ENRICHMENT_VENDORS[vendor].answer)]
-    has = enriched["provenance"].str.contains(f'"{field}": ', regex=False).fillna(value=False).astype("bool")
+    has = enriched["provenance"].str.contains(f'"{field}": ', regex=False, na=False)
     askable = pd.Series(data=False, index=has.index, dtype="bool")
     known = enriched["outcomes"].notna()
     for leads in givers:
@@ -102,7 +104,7 @@ def _billed(connection: psycopg.Connection, upload: str, vendor: Vendor, leads: 
     questions = asked.drop_duplicates("subject")
     charged = questions["subject"].map(paid)
     return questions[["stratum"]].assign(
-        known=charged.notna() | questions["subject"].isin(spared), hit=charged.fillna(value=False).astype("bool")
+        known=charged.notna() | questions["subject"].isin(spared), hit=charged.isin([True])
     )
 
 
@@ -110,7 +112,7 @@ def as_table(told: dict[str, Any]) -> pd.DataFrame:
     """The estimate for people: one row a share, in percent."""
     rows = [
         (f"{label} {name}".strip(), share)
-        for label, group in (("found by", "by_vendor"), ("has", "by_field"), ("line type", "line_types"))
+        for label, group in (("match rate of", "by_vendor"), ("has", "by_field"), ("line type", "line_types"))
         for name, share in told[group].items()
     ]
     return pd.DataFrame(
