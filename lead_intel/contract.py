@@ -166,7 +166,7 @@ class DncVerdicts(pa.DataFrameModel):
 
 
 class LeadSample(pa.DataFrameModel):
-    """The chosen sample: a prefix of each stratum's keyed order, so that 10 % lies inside 25 %."""
+    """The chosen sample: a prefix of each stratum's keyed order, and who was drawn earlier: 10 % lies inside 25 %."""
 
     lead_id: Series[str] = pa.Field(unique=True)
     stratum: Series[str]

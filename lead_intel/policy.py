@@ -70,13 +70,20 @@ class VendorLimits(_Strict):
     per_second: float = Field(gt=0)
     concurrency: int = Field(gt=0, le=1000)
     attempts: int = Field(ge=1, le=6, description="calls for one answer, retries of safe failures included")
-    cache_days: int = Field(ge=0)
+    cache_days: int = Field(ge=0, description="an answer is reused for so long")
+    package_days: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict, description="package -> the same, where a package's answers age otherwise"
+    )
     patience_seconds: float = Field(
         default=0, ge=0, le=600, description="how long past the deadline a rate-limited question may wait its turn"
     )
     late_seconds: float = Field(
         default=0, ge=0, le=60, description="how long past the deadline a paid answer is listened for; nobody waits"
     )
+
+    def of_package(self, package: str) -> VendorLimits:
+        """These limits with the days of `package`."""
+        return self.model_copy(update={"cache_days": self.package_days.get(package, self.cache_days)})
 
 
 class Terms(_Strict):
@@ -134,8 +141,10 @@ class Vendors(_Dated):
                 msg = f"{vendor}: deadline_seconds is more than the {PROMISED_SECONDS} that Lookup and enrichment keep"
                 raise ValueError(msg)
         for vendor, terms in self.terms.items():
-            if terms.keep_days is not None and self.vendors[vendor].cache_days > terms.keep_days:
-                msg = f"{vendor}: cache_days is more than its terms' keep_days"
+            limits = self.vendors[vendor]
+            longest = max(limits.cache_days, *limits.package_days.values(), 0)
+            if terms.keep_days is not None and longest > terms.keep_days:
+                msg = f"{vendor}: an answer is reused for longer than its terms' keep_days"
                 raise ValueError(msg)
         return self
 

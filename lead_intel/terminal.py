@@ -215,6 +215,9 @@ def _money_words(table: Table, forecast: Mapping[str, Any] | None, estimate: Map
             f"{name} {share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
             for name, share in {**estimate["by_vendor"], **estimate["by_field"]}.items()
         ]
+        left_out = {vendor: leads for vendor, leads in estimate.get("left_out", {}).items() if leads}
+        if left_out:
+            found.append("left out, no answer: " + ", ".join(f"{name} {n:,}" for name, n in left_out.items()))
         cost = estimate["cost"]
         found.append(f"cost ${cost['value']} (${cost['low']} to ${cost['high']})")
         table.add_row(

@@ -5,13 +5,10 @@ Also the net for what nobody foresaw: it too is an answer, never a traceback.
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from rich.console import Console
 
 from lead_intel import settings
 from lead_intel.errors import LeadIntelError, TransientError
+from lead_intel.json_text import json_text
 from lead_intel.terminal import say_error
 
 stdout = Console(highlight=False)
@@ -28,16 +26,7 @@ stdout = Console(highlight=False)
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout; money stays a decimal string."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    msg = f"{type(value).__name__} has no JSON form"
-    raise TypeError(msg)
+    sys.stdout.write(json_text(value) + "\n")
 
 
 @contextmanager

@@ -41,19 +41,20 @@ def forecast(
 
 
 def _show_forecast(answer: dict[str, Any]) -> None:
-    table = Table("Vendor", "Calls", "Cached", "Price", "At most", "Expected", "Already paid", "Seconds")
+    table = Table("Vendor", "Calls", "Cached", "Price", "Cost at most", "Most likely cost", "Already paid", "Seconds")
     for vendor, told in answer["by_vendor"].items():
         # Each package has a price of its own.
         packages = told.get("packages", {})
         rows = {f"{vendor} {name}": part for name, part in packages.items()} if len(packages) > 1 else {vendor: told}
         for name, part in rows.items():
-            money = [f"${part[amount]}" for amount in ("price", "cost", "expected", "already_paid")]
+            money = [f"${part[amount]}" for amount in ("price", "cost", "most_likely_cost", "already_paid")]
             table.add_row(name, f"{part['calls']:,}", f"{part['cached']:,}", *money, f"{part['seconds']:,.0f}")
     stdout.print(table)
     if answer["stage"] == "screening":
         stdout.print("The list is not screened yet: this is what its screening would cost.")
     stdout.print(
-        f"{answer['leads']:,} leads, ${answer['cost']}, about {answer['seconds']:.0f} s; "
+        f"{answer['leads']:,} leads; cost at most ${answer['cost']}, most likely cost ${answer['most_likely_cost']}; "
+        f"about {answer['seconds']:.0f} s; "
         f"${answer['budget_left']} of the budget is left."
     )
     stop = answer["stopped_by"]

@@ -1,7 +1,7 @@
 """How far the budgets reach: which one would stop a sample first, and after about how many calls. Pure.
 
 Whatever is asked side by side, each at its own pace, draws on the same day and upload: money runs out in the order of
-time, not of vendors. A plan that has to wait for others says when it starts.
+time, not of vendors. A demand that has to wait for others says when it starts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Demand:
     """What one vendor will be asked at most: so many calls, each at `price`, so many a second, after `starts`."""
 
     vendor: str
@@ -36,7 +36,7 @@ class Plan:
         return min(self.calls, int(self.per_second * max(0.0, seconds - self.starts)))
 
 
-def first_stop(plans: Sequence[Plan], budgets: Sequence[Left]) -> dict[str, Any] | None:
+def first_stop(demands: Sequence[Demand], budgets: Sequence[Left]) -> dict[str, Any] | None:
     """The budget that ends the work first: scope, vendor (of a vendor's budget), left, missing, calls; None if none.
 
     `missing` is what that budget lacks for all of its calls, `calls` about how many are made before, of all vendors.
@@ -44,7 +44,7 @@ def first_stop(plans: Sequence[Plan], budgets: Sequence[Left]) -> dict[str, Any]
     stops = [
         (_seconds_until(drawing, budget.left), budget, _cost(drawing) - budget.left)
         for budget in budgets
-        if _cost(drawing := [plan for plan in plans if budget.vendor in (None, plan.vendor)]) > budget.left
+        if _cost(drawing := [demand for demand in demands if budget.vendor in (None, demand.vendor)]) > budget.left
     ]
     if not stops:
         return None
@@ -54,19 +54,19 @@ def first_stop(plans: Sequence[Plan], budgets: Sequence[Left]) -> dict[str, Any]
         "vendor": budget.vendor,
         "left": usd(budget.left),
         "missing": usd(missing),
-        "calls": sum(plan.calls_by(seconds) for plan in plans),
+        "calls": sum(demand.calls_by(seconds) for demand in demands),
     }
 
 
-def _cost(plans: Sequence[Plan]) -> Decimal:
-    return sum((plan.calls * plan.price for plan in plans), start=Decimal(0))
+def _cost(demands: Sequence[Demand]) -> Decimal:
+    return sum((demand.calls * demand.price for demand in demands), start=Decimal(0))
 
 
-def _seconds_until(plans: Sequence[Plan], left: Decimal) -> float:
+def _seconds_until(demands: Sequence[Demand], left: Decimal) -> float:
     """The last moment at which what was called costs no more than `left`."""
-    low, high = 0.0, max((plan.ends for plan in plans), default=0.0)
+    low, high = 0.0, max((demand.ends for demand in demands), default=0.0)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        spent = sum((plan.calls_by(middle) * plan.price for plan in plans), start=Decimal(0))
+        spent = sum((demand.calls_by(middle) * demand.price for demand in demands), start=Decimal(0))
         low, high = (middle, high) if spent <= left else (low, middle)
     return low

@@ -59,8 +59,11 @@ def lead_sample(
             valid_leads=valid_leads,
             phone_lookups=phone_lookups,
         )
-        sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key), LeadSample)
-        samples.replace(at_work.connection, at_work.upload, sample)
+        earlier = samples.drawn_earlier(at_work.connection, ingestion.supplier, sampling.key_version, percent)
+        sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key, earlier), LeadSample)
+        with at_work.connection.transaction():
+            samples.replace(at_work.connection, at_work.upload, sample)
+            samples.keep_draw(at_work.connection, at_work.upload, sampling.key_version, percent)
         record_forecast(at_work.connection, at_work.settings, at_work.policy, at_work.upload, percent)
         announce_sample(at_work.settings, ingestion, len(sample))
         return dg.Output(sample, metadata=_sample_account(leads, sample, percent))

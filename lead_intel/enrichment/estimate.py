@@ -45,6 +45,10 @@ class Interval:
             "high": math.ceil(self.high * scale - 1e-9) / scale,
         }
 
+    def times(self, part: float) -> Interval:
+        """The share of a whole of which this is the share of a `part`; the rest holds no hit."""
+        return Interval(self.value * part, self.low * part, self.high * part)
+
     def as_money(self, everything: Decimal) -> dict[str, Decimal]:
         """The share as a part of `everything`, in cents."""
         return {name: (everything * Decimal(share)).quantize(_CENT) for name, share in self.as_share().items()}
@@ -100,43 +104,39 @@ def _limits(size: np.ndarray, asked: np.ndarray, found: np.ndarray) -> tuple[np.
 
 def estimate_of(
     whole: pd.DataFrame,
-    sampled: pd.DataFrame,
+    sampled: int,
     *,
-    fields: Mapping[str, pd.Series[bool]],
-    vendors: Mapping[str, pd.Series[bool]],
-    billed: Mapping[str, pd.Series[bool]],
+    matches: Mapping[str, pd.DataFrame],
+    fields: Mapping[str, pd.DataFrame],
+    billed: Mapping[str, pd.DataFrame],
     prices: Mapping[str, Decimal],
 ) -> dict[str, Any]:
     """The object `estimate` of `status --json` and of the asset's metadata.
 
+    Each frame has a row for everybody (or everything) that may be asked about, with stratum, `known` (an answer is
+    there) and `hit`. Nobody else can be a hit: who has no address is found by no vendor of addresses.
+
     Args:
         whole: every lead that may be contacted now: lead_id, stratum (`<line type>|<supplier>`).
-        sampled: lead_id of those that were enriched; each of the series below is aligned with it.
-        fields: merged field -> the lead has a value.
-        vendors: vendor -> it found the lead (`ok` or `partial`).
-        billed: vendor -> the answer cost money, whoever paid it.
+        sampled: how many of them were enriched.
+        matches: vendor -> leads that it can be asked about; a hit is found (`ok` or `partial`).
+        fields: merged field -> leads that a vendor of it can be asked about; a hit has a value.
+        billed: vendor -> its distinct questions; a hit cost money, whoever paid it.
         prices: vendor -> price of one answer.
 
     A lead of the sample that may be contacted no longer counts for nothing, and one that changed its line type counts
     where it is now: who is drawn depends on a keyed hash alone, so the drawn of any group stand for that group.
     """
-    sizes = whole["stratum"].value_counts()
-    strata = sampled["lead_id"].map(whole.set_index("lead_id")["stratum"])
-    kept = strata.notna().to_numpy()
-    known = strata[kept]
-
-    def share(hits: pd.Series[bool]) -> Interval:
-        return estimate(sizes, known, hits[kept])
-
     line_types = whole["stratum"].str.split("|", n=1).str[0].value_counts()
-    everything = {vendor: prices[vendor] * len(whole) for vendor in billed}
-    cost = {vendor: share(hits).as_money(everything[vendor]) for vendor, hits in billed.items()}
+    cost = {vendor: _share(part).as_money(prices[vendor] * len(part)) for vendor, part in billed.items()}
     return {
         "leads": len(whole),
-        "sampled": int(kept.sum()),
+        "sampled": sampled,
         "confidence": CONFIDENCE,
-        "by_vendor": {vendor: share(hits).as_share() for vendor, hits in vendors.items()},
-        "by_field": {field: share(hits).as_share() for field, hits in fields.items()},
+        "by_vendor": {vendor: _share(part).as_share() for vendor, part in matches.items()},
+        "by_field": {
+            field: _share(part).times(len(part) / max(len(whole), 1)).as_share() for field, part in fields.items()
+        },
         # Lookup asked about every number: this is counted, not estimated.
         "line_types": {str(kind): _exactly(int(n) / len(whole)) for kind, n in line_types.items()},
         "cost_by_vendor": cost,
@@ -146,6 +146,11 @@ def estimate_of(
 
 
 _NAMES = ("value", "low", "high")
+
+
+def _share(part: pd.DataFrame) -> Interval:
+    answered = part[part["known"]]
+    return estimate(part["stratum"].value_counts(), answered["stratum"], answered["hit"])
 
 
 def _exactly(share: float) -> dict[str, float]:

@@ -20,7 +20,7 @@ from lead_intel.calls.paid import answer_all
 from lead_intel.calls.ports import Answered, CallSummary
 from lead_intel.enrichment.merge import parsed
 from lead_intel.enrichment.questions import Questionnaire, questionnaire
-from lead_intel.enrichment.waterfall import chains, found
+from lead_intel.enrichment.waterfall import chains, missing
 from lead_intel.errors import LeadIntelError, Paused, Stopped
 from lead_intel.policy import Policy
 from lead_intel.record import enrichments, vendor_calls
@@ -33,7 +33,7 @@ NOT_ASKED = "not_asked"
 """Outcome of a lead about which this vendor has nothing to be asked (no address), or which policy leaves out."""
 
 FOUND = "found"
-"""Outcome of a lead that a vendor earlier in the waterfall has answered for: this one was not asked, nor paid."""
+"""Outcome of a lead that another vendor of the waterfall has found: this one was not asked, nor paid."""
 
 _RUN_LEVEL = {"credentials": "auth", "quota": "quota"}
 """Why one vendor may be given up while the others go on -> the outcome of the rows that it leaves behind."""
@@ -67,8 +67,8 @@ def fan_out(
 ) -> dict[str, VendorResult]:
     """Ask each of `vendors` about `people` (see `questions.PEOPLE_COLUMNS`): policy's groups at the same time.
 
-    In a waterfall a vendor is asked only about leads for which those before it did not find what the group needs. One
-    before it that is not among `vendors` is not asked; what it said earlier counts.
+    In a waterfall a vendor is asked only about leads for which those before it did not find what the group needs, nor
+    those after it in an earlier run. One that is not among `vendors` is not asked; what it said earlier counts.
 
     Raises:
         SetupError: a setting of a vendor is missing; nobody has been asked.
@@ -117,48 +117,41 @@ def _ask_in_turn(
     errand: Errand,
     reports: Mapping[str, Callable[[int, int], None]],
 ) -> dict[str, VendorResult]:
-    """Vendor after vendor, each about the leads that still miss a field."""
+    """Vendor after vendor, each about the leads that still miss a field.
+
+    What any of them said earlier counts from the beginning: a lead that the last one has found buys nothing.
+    """
+    every = [_Answers(leg.questions, people) for leg in chain]
+    with connected(errand.settings) as connection:
+        cached = [answers.take_cached(connection, errand) for answers in every]
     results: dict[str, VendorResult] = {}
-    missing = {name: pd.Series(data=True, index=people.index, dtype="bool") for name in chain[0].needed}
-    for leg in chain:
-        wanted = pd.concat(list(missing.values()), axis="columns").any(axis="columns")
+    for leg, answers, count in zip(chain, every, cached, strict=True):
         name = leg.questions.vendor.name
-        result = _ask_vendor(leg, people, wanted, errand, reports.get(name))
         if leg.is_asked:
-            results[name] = result
-        if leg is not chain[-1]:
-            fields = parsed(result.frame["fields"]).set_index(people.index)
-            for field, counting in leg.needed.items():
-                missing[field] &= ~found(fields, {field: counting})
+            others = [parsed(other.fields_by_lead()) for other in every if other is not answers]
+            wanted = missing(leg.needed, people.index, others)
+            results[name] = _ask_vendor(answers, people, wanted, errand, reports[name], count)
     return results
 
 
 def _ask_vendor(
-    leg: _Leg,
+    answers: _Answers,
     people: pd.DataFrame,
     wanted: pd.Series[bool],
     errand: Errand,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None],
+    cached: int,
 ) -> VendorResult:
-    questions = leg.questions
-    name = questions.vendor.name
-    leads = pd.DataFrame({"lead_id": people["lead_id"], "subject": questions.subjects(people)})
-    asked = leads[leads["subject"] != ""]
-    answers = _Answers(name, {str(key): group.tolist() for key, group in asked.groupby("subject")["lead_id"]})
-    with connected(errand.settings) as connection:
-        cached = answers.take_cached(connection, questions, errand)
-    calls, gave_up = None, None
-    if progress is not None:
-        rest = people.assign(subject=leads["subject"])[wanted]
-        rest = rest[(rest["subject"] != "") & ~rest["subject"].isin(list(answers.outcomes))]
-        calls, gave_up = _ask_rest(rest.drop_duplicates("subject"), questions, errand, answers, progress)
+    subjects, name = answers.subjects, answers.questions.vendor.name
+    rest = people.assign(subject=subjects)[wanted]
+    rest = rest[(rest["subject"] != "") & ~rest["subject"].isin(list(answers.outcomes))]
+    calls, gave_up = _ask_rest(rest.drop_duplicates("subject"), errand, answers, progress)
     label = "vendor_error" if gave_up is None else _RUN_LEVEL[gave_up.code]
-    without = pd.Series(label, index=leads.index, dtype="object").where(wanted, FOUND)
-    outcome = leads["subject"].map(answers.outcomes).astype("object").fillna(without)
-    outcome = outcome.mask(leads["subject"] == "", NOT_ASKED)
-    fields = leads["subject"].map(answers.fields).astype("object").fillna("{}")
+    without = pd.Series(label, index=people.index, dtype="object").where(wanted, FOUND)
+    outcome = subjects.map(answers.outcomes).astype("object").fillna(without)
+    outcome = outcome.mask(subjects == "", NOT_ASKED)
     frame = pd.DataFrame(
-        {"lead_id": leads["lead_id"], "outcome": outcome.astype("str"), "fields": fields.astype("str")}
+        {"lead_id": people["lead_id"], "outcome": outcome.astype("str"), "fields": answers.fields_by_lead()}
     )
     return VendorResult(frame.assign(answered_at=_times(frame, name, errand)), cached, calls, gave_up)
 
@@ -176,19 +169,18 @@ def _times(frame: pd.DataFrame, vendor: str, errand: Errand) -> pd.Series[pd.Tim
 
 def _ask_rest(
     rest: pd.DataFrame,
-    questions: Questionnaire,
     errand: Errand,
     answers: _Answers,
     progress: Callable[[int, int], None],
 ) -> tuple[CallSummary | None, Paused | None]:
     if rest.empty:
         return None, None
-    vendor = questions.vendor
+    questions, vendor = answers.questions, answers.questions.vendor
     try:
         summary = answer_all(
             [questions.ask(row) for row in rest.itertuples(index=False)],
             vendor,
-            errand.policy.limits_of(vendor.name),
+            errand.policy.limits_of(vendor.name).of_package(vendor.package),
             settings=errand.settings,
             upload=errand.upload,
             supplier=errand.supplier,
@@ -206,16 +198,23 @@ def _ask_rest(
 class _Answers:
     """What one vendor said so far, by subject, and its rows in `enrichments`."""
 
-    def __init__(self, vendor: str, leads: Mapping[str, Sequence[str]]) -> None:
-        self._vendor = vendor
-        self._leads = leads
+    def __init__(self, questions: Questionnaire, people: pd.DataFrame) -> None:
+        self.questions = questions
+        self.subjects = questions.subjects(people)
+        self._vendor = questions.vendor.name
+        asked = pd.DataFrame({"lead_id": people["lead_id"], "subject": self.subjects})[self.subjects != ""]
+        self._leads = {str(key): group.tolist() for key, group in asked.groupby("subject")["lead_id"]}
         self.outcomes: dict[str, str] = {}
         self.fields: dict[str, str] = {}
 
-    def take_cached(self, connection: psycopg.Connection, questions: Questionnaire, errand: Errand) -> int:
+    def fields_by_lead(self) -> pd.Series[str]:
+        """JSON text for each lead; an empty object where the vendor said nothing."""
+        return self.subjects.map(self.fields).astype("object").fillna("{}").astype("str")
+
+    def take_cached(self, connection: psycopg.Connection, errand: Errand) -> int:
         """Reuse answers that are fresh; returns how many subjects need not be asked."""
-        vendor, days = questions.vendor, errand.policy.limits_of(self._vendor).cache_days
-        subjects = list(self._leads)
+        vendor, subjects = self.questions.vendor, list(self._leads)
+        days = errand.policy.limits_of(vendor.name).of_package(vendor.package).cache_days
         for start in range(0, len(subjects), _BLOCK):
             block = subjects[start : start + _BLOCK]
             stored = vendor_calls.fresh_answers(connection, vendor.name, vendor.package, block, days)

@@ -5,24 +5,30 @@ Reads frames, caches, budgets and today's pace; asks no vendor.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 import pandas as pd
 import psycopg
 
-from lead_intel.enrichment.affordable import Plan, first_stop
+from lead_intel.calls.ports import Vendor
+from lead_intel.enrichment.affordable import Demand, first_stop
 from lead_intel.enrichment.contactable import contactable
+from lead_intel.enrichment.merge import parsed
 from lead_intel.enrichment.questions import people_of, questionnaire
 from lead_intel.enrichment.sampling import draw, sample_key
 from lead_intel.enrichment.screening_forecast import forecast_screening
+from lead_intel.enrichment.waterfall import calls_in_turn, chains, missing
 from lead_intel.errors import UsageError
-from lead_intel.policy import Policy
-from lead_intel.record import estimates, forecasts, ingestions, vendor_calls
+from lead_intel.policy import FieldGroup, Policy
+from lead_intel.record import enrichments, estimates, forecasts, ingestions, samples, vendor_calls
 from lead_intel.record.frames import read_frame
 from lead_intel.record.spend import left_by_budget, usd
 from lead_intel.settings import Settings
 
+_BLOCK = 50_000
+_SMALLEST = Decimal("0.0001")
 _BILLED_DAYS = 30
 """Of so many days the calls tell which part of them a vendor charges."""
 
@@ -32,24 +38,26 @@ def forecast(
 ) -> dict[str, Any]:
     """The object of `lead-intel forecast --json`; money in US dollars, `seconds` at today's pace.
 
-    `cost` is the most that the calls still missing may cost: every one of them billed. `expected` takes off what the
-    vendors did not charge for lately. `already_paid` is what the answers that are there did cost. With the list
-    validated but not screened, it is the screening that is forecast (`"stage": "screening"`).
+    `cost` is the cost at most: every call still missing is made, and billed. `most_likely_cost` takes off what a vendor
+    earlier in a waterfall finds at its found rate, and what the vendors did not charge for lately. `already_paid` is
+    what the answers that are there did cost. With the list validated but not screened, it is the screening that is
+    forecast (`"stage": "screening"`).
 
     Raises:
         UsageError: no such upload, or its list has not been read.
     """
     supplier = ingestions.find(connection, upload).supplier
-    plans: list[Plan] = []
+    demands: list[Demand] = []
     by_vendor: dict[str, dict[str, Any]] = {}
     people = _people(connection, settings, policy, upload, supplier, Decimal(str(percent)))
     if people is None:
-        leads, by_vendor, plans = forecast_screening(connection, settings, policy, upload)
+        leads, by_vendor, demands = forecast_screening(connection, settings, policy, upload)
     else:
         leads = len(people)
-        for vendor in policy.vendors.enrichment:
-            plan, by_vendor[vendor] = _vendor(connection, settings, policy, vendor, people)
-            plans.append(plan)
+        for group, names in chains(policy.vendors):
+            told = _in_turn(connection, settings, policy, group, names, people)
+            demands += [demand for demand, _ in told]
+            by_vendor |= {demand.vendor: part for demand, part in told}
     left = left_by_budget(connection, upload, by_vendor, policy.budgets)
     return {
         "upload": upload,
@@ -58,17 +66,17 @@ def forecast(
         "leads": leads,
         "by_vendor": by_vendor,
         "cost": _sum(by_vendor, "cost"),
-        "expected": _sum(by_vendor, "expected"),
+        "most_likely_cost": _sum(by_vendor, "most_likely_cost"),
         "already_paid": _sum(by_vendor, "already_paid"),
         # Enrichment asks its vendors side by side, a screening one after the other: the last to end decides.
-        "seconds": round(max((plan.ends for plan in plans), default=0.0), 1),
+        "seconds": round(max((demand.ends for demand in demands), default=0.0), 1),
         "budget_left": usd(min(budget.left for budget in left if budget.vendor is None)),
         "budgets": [
             {"scope": budget.scope, "vendor": budget.vendor, "cap": usd(budget.cap), "left": usd(budget.left)}
             for budget in left
             if budget.vendor is None or budget.vendor in policy.budgets.per_vendor
         ],
-        "stopped_by": first_stop(plans, left),
+        "stopped_by": first_stop(demands, left),
         "estimate": estimates.find(connection, upload),
     }
 
@@ -107,34 +115,84 @@ def _people(
     leads = contactable(
         connection, identity_key, upload, supplier, valid_leads=valid_leads, phone_lookups=phone_lookups
     )
-    return people_of(draw(leads, percent, policy.sampling.minimum_per_stratum, key), valid_leads)
+    earlier = samples.drawn_earlier(connection, supplier, policy.sampling.key_version, percent)
+    return people_of(draw(leads, percent, policy.sampling.minimum_per_stratum, key, earlier), valid_leads)
 
 
-def _vendor(
-    connection: psycopg.Connection, settings: Settings, policy: Policy, vendor: str, people: pd.DataFrame
-) -> tuple[Plan, dict[str, Any]]:
-    """One vendor asked about everybody of the sample: for vendors asked in turn, an upper bound."""
-    questions, limits = questionnaire(vendor, settings), policy.limits_of(vendor)
-    subjects = questions.subjects(people)
-    distinct = subjects[subjects != ""].unique().tolist()
-    package, days = questions.vendor.package, limits.cache_days
-    cached = vendor_calls.count_fresh(connection, vendor, package, distinct, days)
-    paid = forecasts.already_paid(connection, vendor, package, distinct, days)
-    median = vendor_calls.seconds_per_call(connection, vendor)
-    # The allowed pace, or what the slots allow at today's median answer time, whichever is less.
-    pace = limits.per_second if not median else min(limits.per_second, limits.concurrency / median)
-    plan = Plan(vendor, len(distinct) - cached, limits.price_usd, pace)
-    share = forecasts.billed_share(connection, vendor, _BILLED_DAYS)
-    cost = plan.calls * plan.price
-    return plan, {
-        "calls": plan.calls,
-        "cached": cached,
-        "price": usd(plan.price),
-        "cost": usd(cost),
-        "expected": usd((cost * Decimal(1.0 if share is None else share)).quantize(Decimal("0.01"))),
-        "already_paid": usd(paid),
-        "seconds": round(plan.calls / pace, 1),
-    }
+def _in_turn(
+    connection: psycopg.Connection,
+    settings: Settings,
+    policy: Policy,
+    group: FieldGroup,
+    names: Sequence[str],
+    people: pd.DataFrame,
+) -> list[tuple[Demand, dict[str, Any]]]:
+    """The vendors of one chain: who has an answer in a cache of any of them that counts is not asked again."""
+    asked = [questionnaire(name, settings).vendor for name in names]
+    subjects = [questionnaire(name, settings).subjects(people) for name in names]
+    days = [policy.limits_of(vendor.name).of_package(vendor.package).cache_days for vendor in asked]
+    cached = [
+        _cached(connection, vendor, of.loc[of != ""].unique().tolist(), age)
+        for vendor, of, age in zip(asked, subjects, days, strict=True)
+    ]
+    # Where nobody stands beside a vendor, nobody reads what it said.
+    said = (
+        []
+        if len(names) == 1
+        else [
+            parsed(of.map(answers).astype("object").fillna("{}").astype("str"))
+            for of, answers in zip(subjects, cached, strict=True)
+        ]
+    )
+    questions = []
+    for place, of in enumerate(subjects):
+        wanted = missing(group.found, people.index, [*said[:place], *said[place + 1 :]])
+        questions.append(of[wanted & (of != "") & ~of.isin(list(cached[place]))])
+    # Nobody is asked after the last one.
+    rates = [*(enrichments.found_rate(connection, name, group.found) or 0.0 for name in names[:-1]), 0.0]
+    told: list[tuple[Demand, dict[str, Any]]] = []
+    starts = 0.0
+    for vendor, calls, answers, age in zip(
+        asked, calls_in_turn(people.index, questions, rates), cached, days, strict=True
+    ):
+        demand = Demand(vendor.name, calls.most, *_price_and_pace(connection, policy, vendor.name), starts)
+        starts = demand.ends
+        share = forecasts.billed_share(connection, vendor.name, _BILLED_DAYS)
+        likely = Decimal(calls.most_likely) * demand.price * Decimal(1.0 if share is None else share)
+        paid = forecasts.already_paid(connection, vendor.name, vendor.package, list(answers), age)
+        told.append(
+            (
+                demand,
+                {
+                    "calls": calls.most,
+                    "most_likely_calls": round(calls.most_likely),
+                    "cached": len(answers),
+                    "price": usd(demand.price),
+                    "cost": usd(calls.most * demand.price),
+                    "most_likely_cost": usd(likely.quantize(_SMALLEST, ROUND_FLOOR)),
+                    "already_paid": usd(paid),
+                    "seconds": round(demand.ends - demand.starts, 1),
+                },
+            )
+        )
+    return told
+
+
+def _cached(connection: psycopg.Connection, vendor: Vendor, subjects: Sequence[str], days: int) -> dict[str, str]:
+    """Fresh answers (JSON text) by subject."""
+    answers: dict[str, str] = {}
+    for start in range(0, len(subjects), _BLOCK):
+        stored = vendor_calls.fresh_answers(
+            connection, vendor.name, vendor.package, subjects[start : start + _BLOCK], days
+        )
+        answers |= {answer.subject: answer.answer for answer in stored}
+    return answers
+
+
+def _price_and_pace(connection: psycopg.Connection, policy: Policy, vendor: str) -> tuple[Decimal, float]:
+    """Today's pace: the allowed one, or what the slots allow at today's median answer time, whichever is less."""
+    limits, median = policy.limits_of(vendor), vendor_calls.seconds_per_call(connection, vendor)
+    return limits.price_usd, limits.per_second if not median else min(limits.per_second, limits.concurrency / median)
 
 
 def _sum(by_vendor: dict[str, dict[str, Any]], name: str) -> Decimal:

@@ -6,6 +6,7 @@ Pure. The order depends on a lead's identity and the key alone, not on rows, fil
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from decimal import Decimal
 from fractions import Fraction
 
@@ -28,8 +29,13 @@ def stratified(leads: pd.DataFrame, phone_lookups: pd.DataFrame, supplier: str) 
     return pd.DataFrame({"lead_id": leads["lead_id"], "stratum": line_type + f"|{supplier}"})
 
 
-def draw(leads: pd.DataFrame, percent: Decimal, minimum: int, key: bytes) -> pd.DataFrame:
+def draw(
+    leads: pd.DataFrame, percent: Decimal, minimum: int, key: bytes, earlier: Collection[str] = ()
+) -> pd.DataFrame:
     """The first ceil(`percent` %) of each stratum in keyed order, at least `minimum` (or the whole stratum).
+
+    And those of `earlier`: leads that were drawn at no higher percent. No order alone keeps a sample nested while
+    leads change their stratum: the only lead of a stratum is drawn at any percent, and may be last in a large one.
 
     `leads` has lead_id and stratum. Returns lead_id, stratum, position (1 = first of its stratum), as in
     `contract.LeadSample`, ordered by stratum and position. A `percent` of 0 is the empty sample.
@@ -39,7 +45,8 @@ def draw(leads: pd.DataFrame, percent: Decimal, minimum: int, key: bytes) -> pd.
         return ordered.head(0)
     sizes = ordered["stratum"].value_counts()
     wanted = {stratum: _size(int(size), percent, minimum) for stratum, size in sizes.items()}
-    return ordered[ordered["position"] <= ordered["stratum"].map(wanted)].reset_index(drop=True)
+    drawn = (ordered["position"] <= ordered["stratum"].map(wanted)) | ordered["lead_id"].isin(list(earlier))
+    return ordered[drawn].reset_index(drop=True)
 
 
 def _size(size: int, percent: Decimal, minimum: int) -> int:

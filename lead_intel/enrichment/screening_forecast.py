@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import psycopg
 
-from lead_intel.enrichment.affordable import Plan
+from lead_intel.enrichment.affordable import Demand
 from lead_intel.errors import UsageError
 from lead_intel.policy import Policy
 from lead_intel.record import dnc, forecasts, lookups
@@ -31,18 +31,18 @@ class _Part:
     """One package's questions: what is missing, how many answers are there, and what those have cost."""
 
     package: str
-    plan: Plan
+    demand: Demand
     cached: int
     paid: Decimal
 
     @property
     def cost(self) -> Decimal:
-        return self.plan.calls * self.plan.price
+        return self.demand.calls * self.demand.price
 
 
 def forecast_screening(
     connection: psycopg.Connection, settings: Settings, policy: Policy, upload: str
-) -> tuple[int, dict[str, dict[str, Any]], list[Plan]]:
+) -> tuple[int, dict[str, dict[str, Any]], list[Demand]]:
     """Leads of the list, and per vendor what `forecast.forecast` tells; `calls` are numbers asked about.
 
     `price` of Lookup is the line type's; `packages` tells each package's part with a price of its own.
@@ -58,12 +58,12 @@ def forecast_screening(
         ) from None
     phones = valid_leads["phone"].drop_duplicates()
     packages = _lookup(connection, policy, phones)
-    scrub = _scrub(connection, policy, phones, starts=packages[-1].plan.ends)
+    scrub = _scrub(connection, policy, phones, starts=packages[-1].demand.ends)
     by_vendor = {
         TwilioLookup.name: _told(packages) | {"packages": {part.package: _told([part]) for part in packages}},
         DncScrub.name: _told([scrub]),
     }
-    return len(valid_leads), by_vendor, [part.plan for part in (*packages, scrub)]
+    return len(valid_leads), by_vendor, [part.demand for part in (*packages, scrub)]
 
 
 def _lookup(connection: psycopg.Connection, policy: Policy, phones: pd.Series[int]) -> list[_Part]:
@@ -84,7 +84,7 @@ def _lookup(connection: psycopg.Connection, policy: Policy, phones: pd.Series[in
                 wanted.price_usd,
                 wanted.cache_days,
                 limits.per_second,
-                starts=parts[-1].plan.ends,
+                starts=parts[-1].demand.ends,
             )
         )
     return parts
@@ -103,25 +103,25 @@ def _part(
 ) -> _Part:
     subjects = known["phone"].astype("str").tolist()
     paid = forecasts.already_paid(connection, TwilioLookup.name, package, subjects, days)
-    return _Part(package, Plan(TwilioLookup.name, numbers - len(known), price, per_second, starts), len(known), paid)
+    return _Part(package, Demand(TwilioLookup.name, numbers - len(known), price, per_second, starts), len(known), paid)
 
 
 def _scrub(connection: psycopg.Connection, policy: Policy, phones: pd.Series[int], *, starts: float) -> _Part:
     limits = policy.limits_of(DncScrub.name)
     known = len(dnc.fresh_answers(connection, DncScrub.name, phones, policy.dnc.vendor_answer_days))
-    plan = Plan(DncScrub.name, len(phones) - known, limits.price_usd, limits.per_second * MOST_NUMBERS, starts)
+    demand = Demand(DncScrub.name, len(phones) - known, limits.price_usd, limits.per_second * MOST_NUMBERS, starts)
     # The call ledger knows batches of numbers: their answers are told at today's price.
-    return _Part(DncScrub.package, plan, known, known * limits.price_usd)
+    return _Part(DncScrub.package, demand, known, known * limits.price_usd)
 
 
 def _told(parts: Sequence[_Part]) -> dict[str, Any]:
     cost = usd(sum((part.cost for part in parts), start=Decimal(0)))
     return {
-        "calls": sum(part.plan.calls for part in parts),
+        "calls": sum(part.demand.calls for part in parts),
         "cached": sum(part.cached for part in parts),
-        "price": usd(parts[0].plan.price),
+        "price": usd(parts[0].demand.price),
         "cost": cost,
-        "expected": cost,
+        "most_likely_cost": cost,
         "already_paid": usd(sum((part.paid for part in parts), start=Decimal(0))),
-        "seconds": round(sum(part.plan.ends - part.plan.starts for part in parts), 1),
+        "seconds": round(sum(part.demand.ends - part.demand.starts for part in parts), 1),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 
@@ -12,11 +12,11 @@ from lead_intel.policy import FieldGroup, Vendors
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedCalls:
-    """Calls to one vendor: at `most` when no vendor before it finds anything, `expected` at today's found rates."""
+class LegCalls:
+    """Calls to one vendor: at `most` when no vendor before it finds anything, `most_likely` at today's found rates."""
 
     most: int
-    expected: float
+    most_likely: float
 
 
 def chains(vendors: Vendors) -> list[tuple[FieldGroup, tuple[str, ...]]]:
@@ -42,15 +42,31 @@ def found(fields: pd.DataFrame, needed: Mapping[str, Sequence[str]]) -> pd.Serie
     return every
 
 
-def expected_calls(askable: Sequence[int], found_rates: Sequence[float]) -> list[ExpectedCalls]:
+def missing(needed: Mapping[str, Sequence[str]], leads: pd.Index[Any], said: Sequence[pd.DataFrame]) -> pd.Series[bool]:
+    """Leads for which `said` (parsed answers of each vendor, in the order of `leads`) does not have every field."""
+    complete = pd.Series(data=True, index=leads, dtype="bool")
+    for field, counting in needed.items():
+        given = [found(fields.set_index(leads), {field: counting}) for fields in said]
+        complete &= pd.concat(given, axis="columns").any(axis="columns") if given else False
+    return ~complete
+
+
+def calls_in_turn(
+    leads: pd.Index[Any], questions: Sequence[pd.Series[str]], found_rates: Sequence[float]
+) -> list[LegCalls]:
     """Calls of a waterfall, vendor by vendor.
 
     Args:
-        askable: for each vendor of the chain the questions that are not answered in its cache.
+        leads: whom it is about.
+        questions: for each vendor the questions still to be bought if none before it finds more: lead -> subject.
         found_rates: for each vendor the share of its answers that found what the group needs
             (`record.enrichments.found_rate`); 0 where nothing was measured, which expects the most.
     """
-    reaching = [1.0]
-    for rate, _ in pairwise([*found_rates, 0.0]):
-        reaching.append(reaching[-1] * (1.0 - rate))
-    return [ExpectedCalls(calls, calls * share) for calls, share in zip(askable, reaching, strict=False)]
+    reaching = pd.Series(1.0, index=leads)
+    told: list[LegCalls] = []
+    for asked, rate in zip(questions, found_rates, strict=True):
+        # Leads that share a question are asked about once: as likely as the likeliest of them.
+        likely = reaching.loc[asked.index].groupby(asked).max().sum()
+        told.append(LegCalls(int(asked.nunique()), float(likely)))
+        reaching.loc[asked.index] *= 1.0 - rate
+    return told

@@ -20,6 +20,7 @@ from lead_intel.errors import LeadIntelError
 from lead_intel.hub import api as ingestion
 from lead_intel.hub.dagster_gate import DagsterGate, Unreachable
 from lead_intel.hub.doors import Doors
+from lead_intel.hub.forecasting import tell_forecast
 from lead_intel.hub.status import Status, read_status
 from lead_intel.settings import load_settings
 
@@ -60,6 +61,7 @@ def create_app(dagster_url: str | None = None) -> Starlette:
         routes=[
             Route("/", hub.status_page),
             Route("/healthz", hub.health),
+            Route("/forecast/{upload}", tell_forecast),
             *api.routes,
             Route("/dagster", hub.to_dagster_home),
             Route("/dagster/{path:path}", hub.dagster, methods=_METHODS),

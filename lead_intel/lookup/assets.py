@@ -18,7 +18,6 @@ from lead_intel.lookup.lookup import LookedUp, look_up
 from lead_intel.lookup.picture import bars
 from lead_intel.partition import UPLOADS
 from lead_intel.record.carriers import cut, replace_cells, stored_answers
-from lead_intel.record.lookups import replace_breakout
 from lead_intel.record.spend import usd
 from lead_intel.settings import REPOSITORY
 from lead_intel.stage import stage_of
@@ -75,9 +74,7 @@ def carrier_breakout(
         answers = stored_answers(connection, phone_lookups["phone"].tolist(), LINE_TYPE)
         places = area_code_places(REPOSITORY / "data" / "reference" / "area_codes.csv")
         cells = break_down(phone_lookups, answers, places, surroundings.policy.carriers.brands)
-        with connection.transaction():
-            replace_breakout(connection, upload, breakout)
-            replace_cells(connection, upload, checked(cells, CarrierCells))
+        replace_cells(connection, upload, checked(cells, CarrierCells))
         brands, states = cut(connection, "brand", upload), cut(connection, "state", upload)
     metadata: dict[str, dg.MetadataValue | float | int] = {
         "dagster/row_count": len(breakout),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,9 @@ import psycopg
 import pyarrow as pa
 
 from lead_intel.record.copying import copy_out
+from lead_intel.record.vendor_calls import ANSWERS
+
+_BLOCK = 50_000
 
 
 def store(connection: psycopg.Connection, upload: str, estimate: Mapping[str, Any]) -> None:
@@ -29,16 +32,32 @@ def find(connection: psycopg.Connection, upload: str) -> dict[str, Any] | None:
     return None if row is None else dict(row[0])
 
 
-def free_answers(connection: psycopg.Connection, upload: str) -> pd.DataFrame:
-    """Answers about the upload's sampled leads that the vendor did not charge: lead_id, vendor."""
-    return copy_out(
-        connection,
-        "select answer.lead_id, answer.vendor from lead_intel.enrichments answer "
-        "join lead_intel.vendor_calls call using (call_id) join lead_intel.lead_samples sample using (lead_id) "
-        "where sample.upload = %(upload)s and call.billed = 'no'",
-        {"upload": upload},
-        {"lead_id": pa.string(), "vendor": pa.string()},
-    )
+def billed_subjects(
+    connection: psycopg.Connection, upload: str, vendor: str, package: str, subjects: Sequence[str]
+) -> pd.DataFrame:
+    """Whether the newest answer about each of `subjects` was billed: subject, billed. Whoever paid it counts.
+
+    Without an answer it is the upload's own call that may have been billed; a subject with neither is not there.
+    """
+    parts = [
+        copy_out(
+            connection,
+            "select distinct on (subject) subject, billed <> 'no' as billed from lead_intel.vendor_calls "
+            "where vendor = %(vendor)s and package = %(package)s and subject = any(%(subjects)s) "
+            "and (outcome = any(%(answers)s) or (upload = %(upload)s and billed <> 'no')) "
+            "order by subject, outcome = any(%(answers)s) desc, answered_at desc",
+            {
+                "vendor": vendor,
+                "package": package,
+                "subjects": list(subjects[start : start + _BLOCK]),
+                "answers": list(ANSWERS),
+                "upload": upload,
+            },
+            {"subject": pa.string(), "billed": pa.bool_()},
+        )
+        for start in range(0, max(len(subjects), 1), _BLOCK)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _money(value: object) -> str:

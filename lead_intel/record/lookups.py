@@ -1,4 +1,4 @@
-"""Rows of `phone_lookups` (the cache of Lookup answers, by number and package) and of `carrier_breakouts`. SQL only."""
+"""Rows of `phone_lookups` (the cache of Lookup answers, by number and package). SQL only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import psycopg
 import pyarrow as pa
 
-from lead_intel.record.copying import copy_in, copy_out
+from lead_intel.record.copying import copy_out
 
 _BLOCK = 100_000
 
@@ -102,10 +102,3 @@ def store(connection: psycopg.Connection, package: str, rows: Sequence[LookupRow
             "calls": [row.call_id for row in ordered],
         },
     )
-
-
-def replace_breakout(connection: psycopg.Connection, upload: str, breakout: pd.DataFrame) -> None:
-    """Put `breakout` (as in `contract.CarrierBreakout`) in the place of the upload's earlier one."""
-    with connection.transaction():
-        connection.execute("delete from lead_intel.carrier_breakouts where upload = %s", (upload,))
-        copy_in(connection, ("lead_intel", "carrier_breakouts"), breakout.assign(upload=upload))

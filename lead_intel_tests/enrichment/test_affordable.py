@@ -7,36 +7,36 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lead_intel.enrichment.affordable import Plan, first_stop
+from lead_intel.enrichment.affordable import Demand, first_stop
 from lead_intel.record.spend import Left
 
 CENTS = st.integers(0, 3000).map(lambda cents: Decimal(cents) / 100)
-PLANS = st.lists(
+DEMANDS = st.lists(
     st.tuples(st.integers(0, 200), st.integers(1, 20).map(lambda cents: Decimal(cents) / 100), st.floats(0.5, 50)),
     min_size=1,
     max_size=3,
-).map(lambda rows: [Plan(f"v{number}", *row) for number, row in enumerate(rows)])
+).map(lambda rows: [Demand(f"v{number}", *row) for number, row in enumerate(rows)])
 
 
-@given(PLANS, CENTS, CENTS, CENTS)
+@given(DEMANDS, CENTS, CENTS, CENTS)
 @settings(max_examples=150, deadline=None)
 def test_no_budget_is_named_exactly_when_all_of_it_fits(
-    plans: list[Plan], day: Decimal, upload: Decimal, vendor: Decimal
+    demands: list[Demand], day: Decimal, upload: Decimal, vendor: Decimal
 ) -> None:
     budgets = [Left("day", None, day, day), Left("upload", None, upload, upload), Left("vendor", "v0", vendor, vendor)]
-    whole = sum((plan.calls * plan.price for plan in plans), start=Decimal(0))
-    stop = first_stop(plans, budgets)
-    fits = whole <= min(day, upload) and plans[0].calls * plans[0].price <= vendor
+    whole = sum((demand.calls * demand.price for demand in demands), start=Decimal(0))
+    stop = first_stop(demands, budgets)
+    fits = whole <= min(day, upload) and demands[0].calls * demands[0].price <= vendor
     assert (stop is None) == fits
     if stop is not None:
         assert stop["missing"] > 0
-        assert 0 <= stop["calls"] < sum(plan.calls for plan in plans) or stop["vendor"] is not None
+        assert 0 <= stop["calls"] < sum(demand.calls for demand in demands) or stop["vendor"] is not None
 
 
 def test_the_vendor_that_is_quick_and_dear_reaches_its_cap_before_the_day_is_used_up() -> None:
-    plans = [Plan("dear", 100, Decimal("0.10"), 10), Plan("cheap", 1000, Decimal("0.01"), 10)]
+    demands = [Demand("dear", 100, Decimal("0.10"), 10), Demand("cheap", 1000, Decimal("0.01"), 10)]
     left = [Left("day", None, Decimal(15), Decimal(15)), Left("vendor", "dear", Decimal(2), Decimal(2))]
-    stop = first_stop(plans, left)
+    stop = first_stop(demands, left)
     assert stop is not None
     assert (stop["scope"], stop["vendor"], stop["left"], stop["missing"]) == ("vendor", "dear", 2, 8)
     # Twenty of the dear calls are paid; the cheap ones went beside them.
@@ -44,6 +44,6 @@ def test_the_vendor_that_is_quick_and_dear_reaches_its_cap_before_the_day_is_use
 
 
 def test_a_cap_of_nothing_stops_before_the_first_call() -> None:
-    stop = first_stop([Plan("v", 5, Decimal("0.10"), 1.0)], [Left("day", None, Decimal(0), Decimal(0))])
+    stop = first_stop([Demand("v", 5, Decimal("0.10"), 1.0)], [Left("day", None, Decimal(0), Decimal(0))])
     assert stop is not None
     assert stop["calls"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 import uuid
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import httpx
 import pandas as pd
 import psycopg
 import pytest
@@ -22,6 +24,8 @@ from lead_intel.automation.frame_io import FrameIO
 from lead_intel.enrichment.forecast import forecast, record_forecast
 from lead_intel.enrichment.questions import PEOPLE_COLUMNS, VENDORS
 from lead_intel.errors import UsageError
+from lead_intel.hub.app import create_app
+from lead_intel.json_text import json_text
 from lead_intel.partition import UPLOADS
 from lead_intel.policy import Policy
 from lead_intel.record import dnc, spend, spend_report, suppressions
@@ -156,6 +160,24 @@ def test_raising_the_percent_pays_the_difference_and_lowering_it_deletes_no_answ
     assert sampled == (4,)
 
 
+def test_leads_whose_line_type_became_known_stay_in_the_sample_and_raising_it_pays_the_difference_only(
+    enrich: Any, sandbox: Any, settings: Settings, database: psycopg.Connection
+) -> None:
+    # Each number a stratum of its own gives one lead each; then all of them turn out to be mobile.
+    phones = leads()["phone"].unique()[:8]
+    lookups = pd.DataFrame({"phone": leads()["phone"].unique()}).assign(line_type="mobile")
+    alone = lookups["line_type"].mask(lookups["phone"].isin(phones), "type" + lookups["phone"].astype("str"))
+    write_frame(settings.frames_dir, "phone_lookups", UPLOAD, lookups.assign(line_type=alone))
+    enrich(10)
+    ten = set(frame_of("lead_sample")["lead_id"])
+    assert len(ten) >= 8
+    write_frame(settings.frames_dir, "phone_lookups", UPLOAD, lookups)
+    enrich(25)
+    quarter = set(frame_of("lead_sample")["lead_id"])
+    assert ten < quarter
+    assert paid(sandbox)["people_data_labs"] == len(quarter)
+
+
 def test_no_percent_is_the_empty_sample_and_costs_nothing(enrich: Any, sandbox: Any) -> None:
     assert enrich(0).success
     assert frame_of("enriched_leads").empty
@@ -186,6 +208,34 @@ def test_an_answer_that_nobody_gave_about_litigators_is_missing_and_not_false(en
     sandbox.clear()
     assert enrich().success
     assert frame_of("enriched_leads")["litigator_risk"].notna().all()
+
+
+def test_what_a_vendor_did_not_answer_says_nothing_about_the_whole_list(
+    enrich: Any, sandbox: Any, database: psycopg.Connection
+) -> None:
+    sandbox.fault("zerobounce", "unauthorized")
+    assert enrich(50).success
+    told = account_of(database, UPLOAD)["estimate"]
+    with_address = int((leads().set_index("lead_id").loc[frame_of("lead_sample")["lead_id"], "email"] != "").sum())
+    assert told["left_out"] == {"people_data_labs": 0, "zerobounce": with_address, "trestle": 0}
+    assert (told["by_vendor"]["zerobounce"]["low"], told["by_vendor"]["zerobounce"]["high"]) == (0, 1)
+    # The four without an address are certain not to get it.
+    assert told["by_field"]["email_status"]["high"] == (LEADS - 4) / LEADS
+    sandbox.clear()
+    sandbox.fault("zerobounce", "status", options={"status": "valid"})
+    assert enrich(100).success
+    told = account_of(database, UPLOAD)["estimate"]
+    assert set(told["left_out"].values()) == {0}
+    assert told["by_vendor"]["zerobounce"] == {"value": 1, "low": 1, "high": 1}
+    # Everybody was asked: the cost of the whole list is what was billed, a shared number once.
+    cost = {vendor: Decimal(part["value"]) for vendor, part in told["cost_by_vendor"].items()}
+    billed = dict(
+        database.execute(
+            "select vendor, sum(price) from lead_intel.vendor_calls where billed <> 'no' group by 1"
+        ).fetchall()
+    )
+    assert cost == {vendor: price.quantize(Decimal("0.01")) for vendor, price in billed.items()}
+    assert billed["trestle"] == (LEADS - 1) * Decimal("0.015")
 
 
 def test_a_vendor_without_credentials_labels_its_rows_and_the_others_go_on(enrich: Any, sandbox: Any) -> None:
@@ -289,9 +339,9 @@ def test_what_was_forecast_stands_beside_what_was_spent_and_calls_that_were_not_
     assert told["difference"] == -told["by_vendor"]["people_data_labs"]["not_billed"]
     after = forecast(database, settings, policy, UPLOAD, 50)
     assert (after["cost"], after["already_paid"]) == (0, told["spent"])
-    # Vendors did not charge for all of it lately: less is expected than may be charged.
+    # Vendors did not charge for all of it lately.
     more = forecast(database, settings, policy, UPLOAD, 100)
-    assert 0 < more["expected"] < more["cost"]
+    assert 0 < more["most_likely_cost"] < more["cost"]
     estimate = account["estimate"]
     assert (estimate["leads"], estimate["sampled"]) == (LEADS, LEADS // 2)
     for share in (*estimate["by_vendor"].values(), *estimate["by_field"].values()):
@@ -299,6 +349,24 @@ def test_what_was_forecast_stands_beside_what_was_spent_and_calls_that_were_not_
     assert estimate["by_vendor"]["people_data_labs"]["low"] < estimate["by_vendor"]["people_data_labs"]["high"]
     assert estimate["line_types"] == {"mobile": {"value": 1, "low": 1, "high": 1}}
     assert Decimal(estimate["cost"]["low"]) < Decimal(estimate["cost"]["value"]) < Decimal(estimate["cost"]["high"])
+
+
+def test_the_hub_tells_the_forecast_that_the_command_line_tells(
+    upload: str, database: psycopg.Connection, settings: Settings, policy: Policy
+) -> None:
+    async def told(question: str, of: str = UPLOAD) -> httpx.Response:
+        way = httpx.ASGITransport(create_app())
+        async with httpx.AsyncClient(transport=way, base_url="http://localhost") as client:
+            return await client.get(f"/forecast/{of}{question}")
+
+    answer = asyncio.run(told("?sample=50"))
+    assert answer.status_code == 200
+    assert answer.text == json_text(forecast(database, settings, policy, UPLOAD, 50))
+    assert "example.com" not in answer.text
+    for question, status in (("?sample=101", 400), ("?sample=NaN", 400), ("", 400), ("?sample=1e-99", 200)):
+        assert asyncio.run(told(question)).status_code == status
+    unknown = asyncio.run(told("?sample=5", "upl_20261124_zzzzzzzzzz"))
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "upload_unknown")
 
 
 def test_a_forecast_names_the_budget_that_would_stop_it(

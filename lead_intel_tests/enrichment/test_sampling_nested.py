@@ -57,6 +57,24 @@ def test_each_stratum_gives_its_percent_rounded_up_and_its_minimum(
         assert drawn.get(stratum, 0) == wanted
 
 
+@given(st.lists(st.tuples(PERCENTS, LEADS), min_size=2, max_size=5), st.integers(0, 4))
+@settings(max_examples=150, deadline=None)
+def test_who_was_drawn_stays_drawn_at_that_percent_and_above_while_lists_and_line_types_change(
+    uploads: list[tuple[Decimal, dict[str, str]]], minimum: int
+) -> None:
+    everybody = list({lead for _, leads in uploads for lead in leads})
+    first_at: dict[str, Decimal] = {}
+    for percent, strata in uploads:
+        # The same people come again; each upload knows other line types about some of them.
+        leads = {lead: strata.get(lead, "unknown|a") for lead in everybody}
+        earlier = [lead for lead, at in first_at.items() if at <= percent]
+        drawn = set(draw(frame(leads), percent, minimum, KEY, earlier)["lead_id"])
+        if percent:
+            assert set(earlier) <= drawn
+            assert set(draw(frame(leads), percent, minimum, KEY)["lead_id"]) <= drawn
+        first_at |= {lead: min(percent, first_at.get(lead, percent)) for lead in drawn}
+
+
 def test_a_hundred_percent_is_everybody_and_zero_is_nobody() -> None:
     leads = frame({str(uuid.uuid4()): "mobile|a" for _ in range(50)})
     assert len(draw(leads, Decimal(100), 1, KEY)) == 50

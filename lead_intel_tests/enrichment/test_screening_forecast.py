@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from lead_intel.cli.main import app
-from lead_intel.enrichment.affordable import Plan, first_stop
+from lead_intel.enrichment.affordable import Demand, first_stop
 from lead_intel.enrichment.forecast import forecast
 from lead_intel.lookup.lookup import look_up
 from lead_intel.policy import LineType, LookupPackage, Policy
@@ -132,8 +132,8 @@ def test_stages_that_run_one_after_the_other_take_the_sum_of_their_seconds(
 
 
 def test_money_that_runs_out_during_lookup_leaves_no_call_for_the_vendor_that_comes_after() -> None:
-    lookup = Plan("lookup", 100, Decimal("0.01"), 10)
-    scrub = Plan("scrub", 1000, Decimal("0.001"), 10_000, starts=lookup.ends)
+    lookup = Demand("lookup", 100, Decimal("0.01"), 10)
+    scrub = Demand("scrub", 1000, Decimal("0.001"), 10_000, starts=lookup.ends)
     stop = first_stop([lookup, scrub], [Left("day", None, Decimal("0.50"), Decimal("0.50"))])
     assert stop is not None
     assert 50 <= stop["calls"] <= 51

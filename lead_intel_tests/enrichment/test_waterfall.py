@@ -12,12 +12,13 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
 from lead_intel.enrichment.merge import Rule, as_json, merged_of, values_of
-from lead_intel.enrichment.waterfall import chains, expected_calls, found
+from lead_intel.enrichment.waterfall import calls_in_turn, chains, found
 from lead_intel.errors import Stopped
-from lead_intel.policy import FieldGroup, Policy
+from lead_intel.policy import FieldGroup, Policy, Vendors
 from lead_intel.record import enriched_values, enrichments
 from lead_intel.settings import Settings
 
@@ -48,8 +49,13 @@ def ask(database: psycopg.Connection, settings: Settings, policy: Policy, sandbo
 
     def run(vendors: tuple[str, ...] = EMAIL_VENDORS, mode: Any = "waterfall", **more: Any) -> dict[str, VendorResult]:
         email = FieldGroup(mode=mode, vendors=EMAIL_VENDORS, found={"email_status": COUNTS})
+        trestle = policy.limits_of("trestle").model_copy(update={"package_days": more.get("package_days", {})})
         asked = policy.vendors.model_copy(
-            update={"enrichment": (*EMAIL_VENDORS, "trestle"), "groups": policy.vendors.groups | {"email": email}}
+            update={
+                "vendors": policy.vendors.vendors | {"trestle": trestle},
+                "enrichment": (*EMAIL_VENDORS, "trestle"),
+                "groups": policy.vendors.groups | {"email": email},
+            }
         )
         errand = Errand(
             settings, policy.model_copy(update={"vendors": asked}), UPLOAD, "a", more.get("stop", threading.Event())
@@ -175,15 +181,57 @@ def test_a_lead_is_found_when_every_field_has_a_value_that_counts() -> None:
     assert found(fields, {"seniority": ()}).tolist() == [False, False, False]
 
 
-@given(st.lists(st.tuples(st.integers(0, 10_000), st.floats(0, 1)), max_size=4))
-def test_expected_calls_never_exceed_the_most_and_fall_with_what_is_found(legs: list[tuple[int, float]]) -> None:
-    told = expected_calls([calls for calls, _ in legs], [rate for _, rate in legs])
-    assert [one.most for one in told] == [calls for calls, _ in legs]
-    assert all(0 <= one.expected <= one.most for one in told)
+LEGS = st.lists(st.tuples(st.sets(st.integers(0, 30)), st.floats(0, 1)), max_size=4)
+
+
+def questions(leads: set[int]) -> pd.Series:
+    """Every two neighbours share a question."""
+    index = sorted(leads)
+    return pd.Series([f"s{lead // 2}" for lead in index], index=index, dtype="str")
+
+
+@given(LEGS)
+def test_the_most_likely_calls_never_exceed_the_most(legs: list[tuple[set[int], float]]) -> None:
+    asked = [questions(leads) for leads, _ in legs]
+    told = calls_in_turn(pd.RangeIndex(31), asked, [rate for _, rate in legs])
+    assert [one.most for one in told] == [len(set(of)) for of in asked]
+    assert all(0 <= one.most_likely <= one.most + 1e-9 for one in told)
     if told:
-        assert told[0].expected == told[0].most
+        assert told[0].most_likely == told[0].most
 
 
-def test_a_second_vendor_is_expected_to_get_the_share_that_the_first_does_not_find() -> None:
-    first, second = expected_calls([1000, 800], [0.9, 0.5])
-    assert (first.expected, round(second.expected, 6)) == (1000, 80)
+def test_a_second_vendor_most_likely_gets_the_share_that_the_first_does_not_find() -> None:
+    everybody = pd.Series([str(lead) for lead in range(1000)])
+    first, second = calls_in_turn(everybody.index, [everybody, everybody.head(800)], [0.9, 0.0])
+    assert (first.most_likely, round(second.most_likely, 6)) == (1000, 80)
+    # Whom the first has answered about already, without finding, comes to the second for certain.
+    _, second = calls_in_turn(everybody.index, [everybody.head(500), everybody], [0.9, 0.0])
+    assert round(second.most_likely, 6) == 550
+
+
+def test_a_lead_that_the_second_vendor_found_buys_nothing_of_the_first_on_a_later_run(ask: Any, sandbox: Any) -> None:
+    sandbox.fault("zerobounce", "server_error")
+    found_by_second = statuses(ask()["never_bounce"]).isin(COUNTS)
+    assert found_by_second.any()
+    sandbox.clear()
+    before = {vendor: sandbox.ledger()[vendor]["paid_calls"] for vendor in EMAIL_VENDORS}
+    again = ask()
+    paid = {vendor: sandbox.ledger()[vendor]["paid_calls"] - before[vendor] for vendor in EMAIL_VENDORS}
+    # Only whom the second could not judge is left to the first.
+    assert paid == {"zerobounce": LEADS - 3 - found_by_second.sum(), "never_bounce": 0}
+    assert (again["zerobounce"].frame["outcome"][found_by_second] == "found").all()
+
+
+def test_a_package_with_days_of_its_own_is_bought_again_after_those(ask: Any, sandbox: Any) -> None:
+    for days, paid in (({}, LEADS), ({"another": 0}, LEADS), ({"phone_intel": 0}, 2 * LEADS)):
+        ask(("trestle",), package_days=days)
+        assert sandbox.ledger()["trestle"]["paid_calls"] == paid
+
+
+def test_a_package_is_not_kept_for_longer_than_the_terms_allow(policy: Policy) -> None:
+    terms = {"trestle": {"keep_days": 30, "note": "a", "source": "b"}}
+    told = policy.vendors.model_dump() | {"terms": terms}
+    Vendors.model_validate(told)
+    told["vendors"]["trestle"]["package_days"] = {"phone_intel": 31}
+    with pytest.raises(ValidationError, match="keep_days"):
+        Vendors.model_validate(told)
