@@ -15,7 +15,7 @@ from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
 from lead_intel.enrichment.forecast import record_forecast
 from lead_intel.enrichment.merge import FIELDS, Rule, as_json, merged_of, values_of
 from lead_intel.enrichment.questions import people_of
-from lead_intel.enrichment.sampling import draw, sample_key
+from lead_intel.enrichment.sampling import draw, sample_key, staying
 from lead_intel.enrichment.whole_list import as_table, tell_whole_list
 from lead_intel.partition import UPLOADS
 from lead_intel.record import enriched_values, samples
@@ -59,8 +59,10 @@ def lead_sample(
             valid_leads=valid_leads,
             phone_lookups=phone_lookups,
         )
-        earlier = samples.drawn_earlier(at_work.connection, ingestion.supplier, sampling.key_version, percent)
-        sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key, earlier), LeadSample)
+        earlier = samples.drawn_earlier(
+            at_work.connection, at_work.upload, ingestion.supplier, sampling.key_version, percent
+        )
+        sample = checked(draw(leads, percent, sampling.minimum_per_stratum, key, staying(leads, earlier)), LeadSample)
         with at_work.connection.transaction():
             samples.replace(at_work.connection, at_work.upload, sample)
             samples.keep_draw(at_work.connection, at_work.upload, sampling.key_version, percent)

@@ -17,7 +17,7 @@ from lead_intel.enrichment.affordable import Demand, first_stop
 from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.merge import parsed
 from lead_intel.enrichment.questions import people_of, questionnaire
-from lead_intel.enrichment.sampling import draw, sample_key
+from lead_intel.enrichment.sampling import draw, sample_key, staying
 from lead_intel.enrichment.screening_forecast import forecast_screening
 from lead_intel.enrichment.waterfall import calls_in_turn, chains, missing
 from lead_intel.errors import UsageError
@@ -115,8 +115,9 @@ def _people(
     leads = contactable(
         connection, identity_key, upload, supplier, valid_leads=valid_leads, phone_lookups=phone_lookups
     )
-    earlier = samples.drawn_earlier(connection, supplier, policy.sampling.key_version, percent)
-    return people_of(draw(leads, percent, policy.sampling.minimum_per_stratum, key, earlier), valid_leads)
+    earlier = samples.drawn_earlier(connection, upload, supplier, policy.sampling.key_version, percent)
+    drawn = draw(leads, percent, policy.sampling.minimum_per_stratum, key, staying(leads, earlier))
+    return people_of(drawn, valid_leads)
 
 
 def _in_turn(

@@ -49,6 +49,16 @@ def draw(
     return ordered[drawn].reset_index(drop=True)
 
 
+def staying(leads: pd.DataFrame, earlier: pd.DataFrame) -> set[str]:
+    """Who of `earlier` (see `record.samples.drawn_earlier`) stays drawn: here, or as one who has moved since.
+
+    A person who stands in the same stratum of another list has the place there that the order gives: a list of people
+    who were all drawn before is sampled like any other.
+    """
+    now = earlier.merge(leads[["lead_id", "stratum"]], on="lead_id", suffixes=("_then", ""))
+    return set(now.loc[now["here"] | (now["stratum_then"] != now["stratum"]), "lead_id"])
+
+
 def _size(size: int, percent: Decimal, minimum: int) -> int:
     share = Fraction(percent) * size / 100
     return min(size, max(-(-share.numerator // share.denominator), minimum))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lead_intel.contract import LeadSample, checked
-from lead_intel.enrichment.sampling import draw, sample_key, stratified
+from lead_intel.enrichment.sampling import draw, sample_key, staying, stratified
 
 KEY = sample_key("secret", "2026-11")
 PERCENTS = st.decimals(0, 100, places=2)
@@ -73,6 +73,19 @@ def test_who_was_drawn_stays_drawn_at_that_percent_and_above_while_lists_and_lin
             assert set(earlier) <= drawn
             assert set(draw(frame(leads), percent, minimum, KEY)["lead_id"]) <= drawn
         first_at |= {lead: min(percent, first_at.get(lead, percent)) for lead in drawn}
+
+
+def test_another_list_keeps_those_who_moved_and_draws_the_others_anew() -> None:
+    leads = frame({"same": "mobile|a", "moved": "mobile|a", "new": "mobile|a"})
+    earlier = pd.DataFrame(
+        {
+            "lead_id": ["same", "moved", "gone"],
+            "stratum": ["mobile|a", "unknown|a", "unknown|a"],
+            "here": [False, False, False],
+        }
+    )
+    assert staying(leads, earlier) == {"moved"}
+    assert staying(leads, earlier.assign(here=True)) == {"same", "moved"}
 
 
 def test_a_hundred_percent_is_everybody_and_zero_is_nobody() -> None:
