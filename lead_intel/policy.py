@@ -140,6 +140,10 @@ class Vendors(_Dated):
             if vendor in self.vendors and self.vendors[vendor].deadline_seconds > PROMISED_SECONDS:
                 msg = f"{vendor}: deadline_seconds is more than the {PROMISED_SECONDS} that Lookup and enrichment keep"
                 raise ValueError(msg)
+        for vendor in grouped:
+            if self.vendors[vendor].patience_seconds > 0:
+                msg = f"{vendor}: patience_seconds must be 0: no enrichment waits for a vendor that refuses"
+                raise ValueError(msg)
         for vendor, terms in self.terms.items():
             limits = self.vendors[vendor]
             longest = max(limits.cache_days, *limits.package_days.values(), 0)
@@ -172,6 +176,7 @@ class Lookup(_Dated):
     unanswered_share: float = Field(
         ge=0, lt=1, description="more numbers without an answer than this, and the upload waits instead of going on"
     )
+    unanswered_least: int = Field(ge=0, description="so many may lack an answer in a list of any size")
     further_packages: dict[Literal["caller_name", "line_status"], LookupPackage] = Field(
         description="asked in this order after the line type; none by default, each costs its price per number"
     )

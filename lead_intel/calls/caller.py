@@ -61,10 +61,10 @@ class Caller:
         started = time.monotonic()
         end = started + self._limits.deadline_seconds
         patient_end = end + self._limits.patience_seconds
-        attempt = 1
+        until, attempt = end, 1
         while True:
-            now = time.monotonic()
-            verdict, reply, late = await self._call(question, min(self._limits.deadline_seconds, patient_end - now))
+            left = until - time.monotonic()
+            verdict, reply, late = await self._call(question, min(self._limits.deadline_seconds, left))
             retry_after = None if reply is None else retry_after_seconds(reply.headers, datetime.now(UTC))
             self._note(verdict, retry_after)
             if attempt >= self._limits.attempts or not is_worth_another(verdict, reply):

@@ -27,7 +27,7 @@ def forecast(
     sample: Annotated[float, typer.Option(min=0, max=100, help="Percent of the sendable leads.")],
     as_json: Json = False,
 ) -> None:
-    """What a sample would cost and reach, before anything is spent."""
+    """What a sample would cost and reach, before anything is spent; or the screening that must come before it."""
     from lead_intel.enrichment.forecast import forecast as forecast_sample
     from lead_intel.policy import load_policy
 
@@ -51,7 +51,7 @@ def _show_forecast(answer: dict[str, Any]) -> None:
             table.add_row(name, f"{part['calls']:,}", f"{part['cached']:,}", *money, f"{part['seconds']:,.0f}")
     stdout.print(table)
     if answer["stage"] == "screening":
-        stdout.print("The list is not screened yet: this is what its screening would cost.")
+        stdout.print("The list is not screened, or its screening holds no longer: this is what screening would cost.")
     stdout.print(
         f"{answer['leads']:,} leads; cost at most ${answer['cost']}, most likely cost ${answer['most_likely_cost']}; "
         f"about {answer['seconds']:.0f} s; "

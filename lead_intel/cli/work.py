@@ -119,7 +119,7 @@ def sample(
 
 
 def plan(upload: Upload, as_json: Json = False) -> None:
-    """Enrich the chosen sample and plan the activation: a dry run, nothing is pushed."""
+    """Enrich the chosen sample and plan the activation: nothing is pushed. Screens first what has no fresh answer."""
     from lead_intel.automation import journey
 
     with _moving(upload, as_json=as_json) as at, journey.turn_of(at, upload):
@@ -167,7 +167,7 @@ def stop(upload: Upload, as_json: Json = False) -> None:
 
 
 def resume(upload: Upload, as_json: Json = False) -> None:
-    """Go on with an upload that is paused, stopped or failed."""
+    """Go on with an upload that is paused, stopped or failed; what has no answer yet is asked, and paid, again."""
     from lead_intel.automation import journey
     from lead_intel.record import ingestions
 

@@ -12,7 +12,7 @@ import pandas as pd
 from lead_intel.contract import EnrichedLeads, LeadSample, VendorAnswers, checked
 from lead_intel.enrichment.contactable import contactable
 from lead_intel.enrichment.fan_out import Errand, VendorResult, fan_out
-from lead_intel.enrichment.forecast import record_forecast
+from lead_intel.enrichment.forecast import record_forecast_of_draw
 from lead_intel.enrichment.merge import FIELDS, Rule, as_json, merged_of, values_of
 from lead_intel.enrichment.questions import people_of
 from lead_intel.enrichment.sampling import draw, sample_key, staying
@@ -66,7 +66,7 @@ def lead_sample(
         with at_work.connection.transaction():
             samples.replace(at_work.connection, at_work.upload, sample)
             samples.keep_draw(at_work.connection, at_work.upload, sampling.key_version, percent)
-        record_forecast(at_work.connection, at_work.settings, at_work.policy, at_work.upload, percent)
+        record_forecast_of_draw(at_work.connection, at_work.settings, at_work.policy, at_work.upload, percent)
         announce_sample(at_work.settings, ingestion, len(sample))
         return dg.Output(sample, metadata=_sample_account(leads, sample, percent))
 

@@ -174,6 +174,7 @@ def _ask_rest(
     progress: Callable[[int, int], None],
 ) -> tuple[CallSummary | None, Paused | None]:
     if rest.empty:
+        progress(0, 0)
         return None, None
     questions, vendor = answers.questions, answers.questions.vendor
     try:

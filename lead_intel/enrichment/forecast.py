@@ -22,7 +22,7 @@ from lead_intel.enrichment.screening_forecast import forecast_screening
 from lead_intel.enrichment.waterfall import calls_in_turn, chains, missing
 from lead_intel.errors import UsageError
 from lead_intel.policy import FieldGroup, Policy
-from lead_intel.record import enrichments, estimates, forecasts, ingestions, samples, vendor_calls
+from lead_intel.record import dnc, enrichments, estimates, forecasts, ingestions, quarantine, samples, vendor_calls
 from lead_intel.record.frames import read_frame
 from lead_intel.record.spend import left_by_budget, usd
 from lead_intel.settings import Settings
@@ -40,8 +40,8 @@ def forecast(
 
     `cost` is the cost at most: every call still missing is made, and billed. `most_likely_cost` takes off what a vendor
     earlier in a waterfall finds at its found rate, and what the vendors did not charge for lately. `already_paid` is
-    what the answers that are there did cost. With the list validated but not screened, it is the screening that is
-    forecast (`"stage": "screening"`).
+    what the answers that are there did cost. With the list validated but not screened, or its
+    screening outdated, it is the screening that is forecast (`"stage": "screening"`).
 
     Raises:
         UsageError: no such upload, or its list has not been read.
@@ -86,24 +86,44 @@ def record_forecast(
 ) -> None:
     """Keep what the chosen sample is forecast to cost, unless that stands there since the sample was chosen.
 
-    An upload that has not been screened has no forecast yet: it gets one when its sample is drawn.
+    An upload that has to be screened first has no forecast yet: it gets one when its sample is drawn.
     """
     if forecasts.holds(connection, upload, percent):
         return
+    shown = _of_enrichment(connection, settings, policy, upload, percent)
+    if shown is not None:
+        forecasts.record(connection, upload, percent, shown)
+
+
+def record_forecast_of_draw(
+    connection: psycopg.Connection, settings: Settings, policy: Policy, upload: str, percent: Decimal
+) -> None:
+    """As `record_forecast`, when the sample is drawn: drawn again with nothing to buy, its first forecast stands."""
+    if forecasts.is_fulfilled(connection, upload, percent):
+        shown = _of_enrichment(connection, settings, policy, upload, percent)
+        if shown is None or not any(part["calls"] for part in shown.values()):
+            return
+    record_forecast(connection, settings, policy, upload, percent)
+
+
+def _of_enrichment(
+    connection: psycopg.Connection, settings: Settings, policy: Policy, upload: str, percent: Decimal
+) -> dict[str, Any] | None:
     try:
         shown = forecast(connection, settings, policy, upload, percent)
     except UsageError as error:
         if error.code != "not_screened":
             raise
-        return
-    if shown["stage"] == "enrichment":
-        forecasts.record(connection, upload, percent, shown["by_vendor"])
+        return None
+    return dict(shown["by_vendor"]) if shown["stage"] == "enrichment" else None
 
 
 def _people(
     connection: psycopg.Connection, settings: Settings, policy: Policy, upload: str, supplier: str, percent: Decimal
 ) -> pd.DataFrame | None:
-    """The sample with what the vendors would be asked about; None when the upload has not been screened."""
+    """The sample with what the vendors would be asked about; None when the upload has to be screened first."""
+    if _has_to_be_screened_again(connection, upload):
+        return None
     try:
         valid_leads, phone_lookups, _ = (
             read_frame(settings.frames_dir, asset, upload) for asset in ("valid_leads", "phone_lookups", "dnc_verdicts")
@@ -118,6 +138,16 @@ def _people(
     earlier = samples.drawn_earlier(connection, upload, supplier, policy.sampling.key_version, percent)
     drawn = draw(leads, percent, policy.sampling.minimum_per_stratum, key, staying(leads, earlier))
     return people_of(drawn, valid_leads)
+
+
+def _has_to_be_screened_again(connection: psycopg.Connection, upload: str) -> bool:
+    """Whether its verdicts hold no longer, were given under another profile, or lack rows that a person mended."""
+    row = ingestions.find(connection, upload)
+    return (
+        row.profile_screened not in (None, row.profile)
+        or dnc.has_stale_send(connection, upload)
+        or quarantine.has_unscreened(connection, upload)
+    )
 
 
 def _in_turn(

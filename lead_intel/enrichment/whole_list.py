@@ -70,9 +70,9 @@ def _wants_answer(leads: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _matches(leads: pd.DataFrame) -> pd.DataFrame:
-    """For `estimate_of`: leads with something to ask the vendor about."""
+    """For `estimate_of`: leads that reach the vendor: there is something to ask, and nobody before it has answered."""
     return leads.assign(known=leads["outcome"].isin(vendor_calls.ANSWERS), hit=leads["outcome"].isin(_FOUND))[
-        leads["subject"] != ""
+        (leads["subject"] != "") & (leads["outcome"] != FOUND)
     ]
 
 

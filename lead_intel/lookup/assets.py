@@ -54,7 +54,8 @@ def phone_lookups(
         told = alerts(_codes(looked_up))
         for sentence in told:
             context.log.warning(sentence)
-        looked_up.refuse_unanswered(at_work.policy.lookup.unanswered_share)
+        wanted = at_work.policy.lookup
+        looked_up.refuse_unanswered(wanted.unanswered_share, wanted.unanswered_least)
         return dg.Output(checked(looked_up.frame, PhoneLookups), metadata=_account(looked_up, told))
 
 

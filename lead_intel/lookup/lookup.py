@@ -47,18 +47,18 @@ class LookedUp(PackageAnswers):
         """Numbers whose line type nobody told."""
         return int((~self.frame["outcome"].isin(ANSWERS)).sum())
 
-    def refuse_unanswered(self, share: float) -> None:
+    def refuse_unanswered(self, share: float, least: int) -> None:
         """Go on only if Twilio answered: a list that is held for its silence is not looked up.
 
         Raises:
-            Paused: `lookup`, when more than `share` of the numbers have no answer.
+            Paused: `lookup`, when more than `share` of the numbers, and more than `least`, have no answer.
         """
-        if self.unanswered > share * len(self.frame):
+        if self.unanswered > max(share * len(self.frame), least):
             raise Paused(
                 "lookup",
                 f"Twilio Lookup gave no answer about {self.unanswered:,} of {len(self.frame):,} numbers.",
-                "They are asked about by themselves while `lead-intel up` runs; `lead-intel resume` asks at once. "
-                "What is answered is not paid again.",
+                "They are asked about by themselves while `lead-intel up` runs; or wait some 20 s for late answers, "
+                "then `lead-intel resume`. What is answered is not paid again.",
             )
 
 

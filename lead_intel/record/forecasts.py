@@ -43,6 +43,16 @@ def holds(connection: psycopg.Connection, upload: str, percent: Decimal) -> bool
     return row is not None
 
 
+def is_fulfilled(connection: psycopg.Connection, upload: str, percent: Decimal) -> bool:
+    """Whether the upload's newest forecast is of this percent, and its sample was enriched to the end."""
+    row = connection.execute(
+        "select sample_percent = %s and ended_at is not null from lead_intel.sample_forecasts where upload = %s "
+        "order by forecast_id desc limit 1",
+        (percent, upload),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def end(connection: psycopg.Connection, upload: str) -> None:
     """The forecast's sample is enriched, or another one was chosen: what is spent from now on is not its cost."""
     connection.execute(
@@ -117,10 +127,13 @@ def already_paid(
 
 
 def billed_share(connection: psycopg.Connection, vendor: str, days: int) -> float | None:
-    """The part of the vendor's ended calls of the last `days` that cost money; None without any."""
+    """The part of the vendor's answers of the last `days` that cost money; None without any.
+
+    A call without an answer is asked again, and tells nothing of what the answer will cost.
+    """
     row = connection.execute(
         "select avg((billed <> 'no')::int) from lead_intel.vendor_calls where vendor = %s and seconds is not null "
-        "and answered_at > now() - make_interval(days => %s)",
-        (vendor, days),
+        "and outcome = any(%s) and answered_at > now() - make_interval(days => %s)",
+        (vendor, list(ANSWERS), days),
     ).fetchone()
     return None if row is None or row[0] is None else float(row[0])

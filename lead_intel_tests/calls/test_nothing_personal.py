@@ -16,6 +16,7 @@ from lead_intel.calls.ports import Ask, Vendor
 from lead_intel.errors import LeadIntelError
 from lead_intel.policy import Policy
 from lead_intel.settings import Settings
+from lead_intel.vendors.never_bounce import NeverBounce
 from lead_intel.vendors.people_data_labs import PeopleDataLabs, Person
 from lead_intel.vendors.trestle import Trestle
 from lead_intel.vendors.twilio_lookup import TwilioLookup
@@ -35,7 +36,7 @@ def asks(vendor: Vendor, first: int) -> list[Ask]:
         case PeopleDataLabs():
             people = (Person(12125204000 + n, first_name="Canarella", email=f"canary{n}@example.com") for n in numbers)
             return [vendor.ask_about(f"lead {n}", person) for n, person in zip(numbers, people, strict=True)]
-        case ZeroBounce():
+        case ZeroBounce() | NeverBounce():
             return [vendor.ask_about(f"canary{n}@example.com") for n in numbers]
         case Trestle() | TwilioLookup():
             return [vendor.ask_about(12125204000 + n) for n in numbers]
@@ -47,6 +48,7 @@ def asks(vendor: Vendor, first: int) -> list[Ask]:
     [
         TwilioLookup,
         ZeroBounce,
+        NeverBounce,
         pytest.param(PeopleDataLabs, marks=pytest.mark.slow),
         pytest.param(Trestle, marks=pytest.mark.slow),
     ],
@@ -86,8 +88,9 @@ def test_no_fault_brings_a_number_an_address_or_a_key_to_light(
     everything = said + caplog.text + output.out + output.err
     keys = (
         settings.twilio_auth_token, settings.people_data_labs_api_key, settings.zerobounce_api_key,
-        settings.trestle_api_key,
+        settings.trestle_api_key, settings.never_bounce_api_key,
     )  # fmt: skip
-    secrets = [*PERSONAL, *(key.get_secret_value() for key in keys)]
+    secrets = [*PERSONAL, *(key.get_secret_value() for key in keys if key is not None)]
     assert [secret for secret in secrets if secret in everything] == []
     assert "credentials" in said
+    assert caplog.records

@@ -274,6 +274,16 @@ def test_a_bad_answer_is_labelled_and_its_money_is_honest(
     assert billed == "no" or calls(sandbox) == 2
 
 
+def test_a_call_repeated_after_a_late_failure_has_what_is_left_of_the_deadline(rounds: Any, sandbox: Any) -> None:
+    sandbox.fault("twilio_lookup", "slow", options={"seconds": 1.5, "count": 1})
+    sandbox.fault("twilio_lookup", "server_error", options={"count": 1})
+    sandbox.fault("twilio_lookup", "black_hole", options={"seconds": 20, "every": 2})
+    summary = rounds.run(numbers(1), deadline_seconds=3.0, patience_seconds=60, late_seconds=0)
+    assert summary.outcomes == {Outcome.TIMEOUT: 1}
+    assert calls(sandbox) == 2
+    assert max(summary.seconds) <= 3.2
+
+
 @pytest.mark.parametrize(
     ("age", "seconds", "asked"),
     [("0 days", None, 2), ("2 days", None, 3), ("0 days", 1.5, 3)],

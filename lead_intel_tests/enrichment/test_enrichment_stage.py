@@ -191,10 +191,14 @@ def test_who_opted_out_or_lost_the_verdict_since_the_screening_is_told_no_vendor
     suppressions.add_phone(database, settings.lead_intel_identity_key, int(people.loc[3, "phone"]), "stop", "sms")
     suppressions.add_email(database, settings.lead_intel_identity_key, people.loc[4, "email"], "stop", "email")
     changed = "update lead_intel.dnc_verdicts set {} where lead_id = %s"
-    database.execute(changed.format("fresh_until = now()"), (people.loc[5, "lead_id"],))
     database.execute(changed.format("verdict = 'hold'"), (people.loc[6, "lead_id"],))
     database.execute(changed.format("profile = 'lenient'"), (people.loc[7, "lead_id"],))
-    assert forecast(database, settings, policy, UPLOAD, 100)["leads"] == LEADS - 5
+    told = forecast(database, settings, policy, UPLOAD, 100)
+    assert (told["stage"], told["leads"]) == ("enrichment", LEADS - 4)
+    database.execute(changed.format("fresh_until = now()"), (people.loc[5, "lead_id"],))
+    # A verdict that holds no longer is asked for again before anybody is enriched: that is what comes next, and costs.
+    told = forecast(database, settings, policy, UPLOAD, 100)
+    assert (told["stage"], told["leads"]) == ("screening", LEADS)
     assert enrich().success
     sampled = set(frame_of("lead_sample")["lead_id"])
     assert sampled == set(people["lead_id"]) - set(people.loc[3:7, "lead_id"])

@@ -263,3 +263,13 @@ def test_a_vendor_that_is_silent_about_many_parks_the_upload_and_what_came_late_
     assert materialize(settings).success
     ledger = sandbox.ledger()["twilio_lookup"]
     assert ledger["paid_calls"] == ledger["distinct_keys"] == len(PHONES)
+
+
+def test_a_short_list_does_not_wait_for_one_number_that_nobody_answers_about(
+    upload: str, settings: Settings, sandbox: Any, database: psycopg.Connection
+) -> None:
+    write_frame(settings.frames_dir, "valid_leads", upload, pd.DataFrame({"phone": PHONES[:10]}))
+    sandbox.fault("twilio_lookup", "garbage", options={"match": str(PHONES[3])})
+    assert materialize(settings).success
+    outcomes = read_frame(settings.frames_dir, "phone_lookups", upload)["outcome"].value_counts().to_dict()
+    assert outcomes == {"ok": 9, "vendor_error": 1}

@@ -78,6 +78,12 @@ def test_a_deadline_beyond_the_promise_is_refused_for_lookup_and_enrichment_only
     with pytest.raises(SetupError, match="trestle: deadline_seconds"):
         load_policy(folder)
 
+    shipped["vendors"]["trestle"] |= {"deadline_seconds": 5.0, "patience_seconds": 1.0}
+    path.write_text(yaml.safe_dump(shipped))
+
+    with pytest.raises(SetupError, match="trestle: patience_seconds"):
+        load_policy(folder)
+
 
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "sla.yml").unlink()
